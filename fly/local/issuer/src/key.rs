@@ -1,0 +1,99 @@
+//! The key that signs, and how others get to know it.
+
+use aws_lc_rs::{
+    digest,
+    encoding::{AsDer, Pkcs8V1Der},
+    error::KeyRejected,
+    rand::SystemRandom,
+    rsa::KeySize,
+    signature::{
+        KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
+    },
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, Header, crypto::aws_lc};
+use serde_json::{Value, json};
+
+use crate::Error;
+
+/// As many hexadecimal digits as Google's ids have.
+const ID_BYTES: usize = 20;
+
+/// An RSA key of 2048 bits.
+pub(crate) struct Key {
+    pair: RsaKeyPair,
+    id: String,
+}
+
+impl Key {
+    pub(crate) fn generate() -> Result<Self, Error> {
+        Ok(Self::of(RsaKeyPair::generate(KeySize::Rsa2048).map_err(Error::Crypto)?))
+    }
+
+    pub(crate) fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyRejected> {
+        Ok(Self::of(RsaKeyPair::from_pkcs8(pkcs8)?))
+    }
+
+    pub(crate) fn to_pkcs8(&self) -> Result<Vec<u8>, Error> {
+        let der: Pkcs8V1Der<'_> = self.pair.as_der().map_err(Error::Crypto)?;
+        Ok(der.as_ref().to_vec())
+    }
+
+    fn of(pair: RsaKeyPair) -> Self {
+        // Whoever holds an issuer verifies its tokens next, and with two backends linked
+        // jsonwebtoken picks none. It may have been chosen before.
+        aws_lc::DEFAULT_PROVIDER.install_default().unwrap_or_default();
+        let hash = digest::digest(&digest::SHA256, pair.public_key().as_ref());
+        let digits = hash.as_ref().iter().take(ID_BYTES).map(|byte| format!("{byte:02x}"));
+        let id = digits.collect::<Vec<_>>().concat();
+        Self { pair, id }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The header of every token that is meant to be good.
+    pub(crate) fn header(&self) -> Header {
+        Header { kid: Some(self.id.clone()), ..Header::new(Algorithm::RS256) }
+    }
+
+    pub(crate) fn jwk_set(&self) -> Value {
+        let public = self.pair.public_key();
+        let encode = |number: &[u8]| URL_SAFE_NO_PAD.encode(number);
+        json!({ "keys": [{
+            "kty": "RSA",
+            "alg": "RS256",
+            "use": "sig",
+            "kid": self.id,
+            "n": encode(public.modulus().big_endian_without_leading_zero()),
+            "e": encode(public.exponent().big_endian_without_leading_zero()),
+        }] })
+    }
+
+    /// Signs with RS256, whatever `header` says.
+    ///
+    /// Not by `jsonwebtoken::encode`, which would refuse a header that does not fit the key.
+    pub(crate) fn sign(&self, header: &Header, claims: &Value) -> String {
+        let header = serde_json::to_vec(header).expect("a header is text and lists of text");
+        let message =
+            [header, claims.to_string().into_bytes()].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let message = message.join(".");
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        self.pair
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
+            .expect("a whole key of 2048 bits signs anything");
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// The claims of a token that this key signed.
+    pub(crate) fn verify(&self, token: &str) -> Option<Value> {
+        let (message, signature) = token.rsplit_once('.')?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.pair.public_key())
+            .verify(message.as_bytes(), &signature)
+            .ok()?;
+        let (_, claims) = message.split_once('.')?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+    }
+}

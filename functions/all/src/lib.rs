@@ -1,0 +1,8 @@
+//! Every function, for those who host them in one process.
+
+use chassis::Function;
+
+/// The functions of the platform.
+pub fn functions() -> Vec<Function> {
+    vec![Function::new("user", user::service)]
+}

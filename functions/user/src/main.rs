@@ -1,0 +1,7 @@
+//! The `user` function's process: the chassis, with this one service on it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chassis::run("user", user::service)
+}

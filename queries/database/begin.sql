@@ -1,0 +1,2 @@
+-- database.begin: opens a transaction.
+begin

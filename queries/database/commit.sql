@@ -1,0 +1,2 @@
+-- database.commit: makes everything since begin happen.
+commit

@@ -1,0 +1,2 @@
+-- database.rollback: makes nothing since begin happen.
+rollback

@@ -1,0 +1,15 @@
+-- user.get_profile: one person's profile, if they have made one.
+select
+    user_id,
+    handle,
+    handle_key as "handle_key!",
+    display_name,
+    bio,
+    locale,
+    avatar_file_id,
+    visibility,
+    etag,
+    create_time,
+    update_time
+from mayfly_user.profile
+where user_id = $1

@@ -1,0 +1,77 @@
+//! What one call carries from layer to layer and into the handler: one typed extension.
+//!
+//! The layers fill it in as they learn more; a handler takes it with [`signed_in`].
+
+mod header;
+mod outcome;
+mod request_id;
+
+use std::ops::Deref;
+
+use fault::{Fault, Reason};
+use identity::{Caller, UserId};
+use proto::Method;
+use tokio::time::Instant;
+use tonic::Request;
+
+pub use header::{IdempotencyKey, IdempotencyKeyError, TimeoutError, timeout};
+pub use outcome::{Ended, Outcome};
+pub use request_id::RequestId;
+
+/// One call, as far as it is known.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// What joins the answer, the log and the trace.
+    pub id: RequestId,
+    /// The RPC, unless the path is in no contract.
+    pub method: Option<&'static Method>,
+    /// When the call's time is over.
+    pub deadline: Option<Instant>,
+    /// Who calls, once `authenticate` has seen the token.
+    pub caller: Caller,
+    /// What makes a repeated call the same call.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// How it ended, for the layer that records it.
+    pub outcome: Outcome,
+}
+
+impl Call {
+    /// A call that has just arrived.
+    pub fn new(id: RequestId, method: Option<&'static Method>) -> Self {
+        Self {
+            id,
+            method,
+            deadline: None,
+            caller: Caller::Nobody,
+            idempotency_key: None,
+            outcome: Outcome::default(),
+        }
+    }
+}
+
+/// A call made by a person.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// Who they are, by their token and nothing else.
+    pub user_id: UserId,
+    call: Call,
+}
+
+impl Deref for SignedIn {
+    type Target = Call;
+
+    fn deref(&self) -> &Call {
+        &self.call
+    }
+}
+
+/// Splits a request into the person's call and what they asked.
+pub fn signed_in<T>(mut request: Request<T>) -> Result<(SignedIn, T), Fault> {
+    let Some(call) = request.extensions_mut().remove::<Call>() else {
+        return Err(Fault::internal("a handler was reached without the layers"));
+    };
+    let Some(person) = call.caller.person() else {
+        return Err(Reason::TokenMissing.into());
+    };
+    Ok((SignedIn { user_id: person.user_id.clone(), call }, request.into_inner()))
+}

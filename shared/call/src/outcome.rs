@@ -1,0 +1,84 @@
+//! How a call ended, told by the layers below to the one that records it.
+
+use std::{
+    error::Error,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use identity::Caller;
+use tonic::{Code, Status};
+
+/// Filled in once by whoever knows; shared by all clones.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome(Arc<Cells>);
+
+#[derive(Debug, Default)]
+struct Cells {
+    caller: OnceLock<Caller>,
+    ended: OnceLock<Ended>,
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+/// The end of a call.
+#[derive(Debug)]
+pub struct Ended {
+    /// What the client was told.
+    pub code: Code,
+    /// What went wrong, for the log alone.
+    pub cause: Option<Arc<Status>>,
+}
+
+impl Outcome {
+    /// Tells who called, once the token has been verified.
+    pub fn set_caller(&self, caller: Caller) {
+        // The first is the one that was let in.
+        let _already_told = self.0.caller.set(caller);
+    }
+
+    /// Tells how the call ended; only the first end counts.
+    pub fn set_ended(&self, code: Code, cause: Option<Arc<Status>>) {
+        let _already_told = self.0.ended.set(Ended { code, cause });
+    }
+
+    /// Counts messages that came in.
+    pub fn count_received(&self, messages: u64) {
+        self.0.received.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Counts messages that went out.
+    pub fn count_sent(&self, messages: u64) {
+        self.0.sent.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Messages in and out.
+    pub fn messages(&self) -> (u64, u64) {
+        (self.0.received.load(Ordering::Relaxed), self.0.sent.load(Ordering::Relaxed))
+    }
+
+    /// Who called, if that was found out.
+    pub fn caller(&self) -> Option<&Caller> {
+        self.0.caller.get()
+    }
+
+    /// How the call ended; nothing if nobody was left to hear of it.
+    pub fn ended(&self) -> Option<&Ended> {
+        self.0.ended.get()
+    }
+}
+
+impl Ended {
+    /// What went wrong, from the outside in.
+    pub fn chain(&self) -> Option<String> {
+        let mut source = self.cause.as_deref()?.source();
+        let mut chain = Vec::new();
+        while let Some(error) = source {
+            chain.push(error.to_string());
+            source = error.source();
+        }
+        (!chain.is_empty()).then(|| chain.join(": "))
+    }
+}

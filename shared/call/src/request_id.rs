@@ -1,0 +1,59 @@
+//! The id that joins an answer, its log line and its trace.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
+
+/// A call's id: the client's, if it sent a valid UUID, else one of ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RequestId(Uuid);
+
+impl RequestId {
+    /// The header and trailer it travels in.
+    pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+    /// The id of a call that came with `headers`.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let sent = headers.get(Self::HEADER).and_then(|value| value.to_str().ok());
+        // Only the plain form: braces and URNs would be echoed in another spelling.
+        let plain = sent.filter(|text| text.len() == 36);
+        let sent = plain.and_then(|text| Uuid::try_parse(text).ok()).filter(|id| !id.is_nil());
+        Self(sent.unwrap_or_else(Uuid::now_v7))
+    }
+
+    /// The id as a header's value.
+    pub fn to_value(self) -> HeaderValue {
+        let mut text = Uuid::encode_buffer();
+        let text = self.0.hyphenated().encode_lower(&mut text);
+        HeaderValue::from_str(text).expect("a UUID is ASCII")
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(sent: &str) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(RequestId::HEADER, HeaderValue::from_str(sent).unwrap());
+        RequestId::of(&headers).to_string()
+    }
+
+    #[test]
+    fn a_valid_uuid_is_kept_and_anything_else_replaced() {
+        let sent = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
+        assert_eq!(of(sent), sent);
+        assert_eq!(of("3F2504E0-4F89-41D3-9A0C-0305E82C3301"), sent);
+        for other in ["", "x", "{3f2504e0-4f89-41d3-9a0c-0305e82c3301}", &"0".repeat(36)] {
+            assert_eq!(of(other).len(), 36);
+            assert_ne!(of(other), other);
+        }
+    }
+}

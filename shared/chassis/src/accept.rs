@@ -1,0 +1,79 @@
+//! The accept loop: a bounded number of connections, and no spin when the machine is out of them.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio_util::task::TaskTracker;
+
+use crate::connection::Connections;
+
+/// How long to wait when the process is out of file descriptors or memory.
+const BREATHER: Duration = Duration::from_millis(100);
+
+/// Ages differ by up to this much in either direction.
+const AGE_SPREAD: f64 = 0.1;
+
+/// Accepts connections until the drain begins.
+pub(crate) async fn accept(listener: TcpListener, connections: Connections, tasks: TaskTracker) {
+    let places = Arc::new(Semaphore::new(connections.limits.connections_max));
+    let mut ages = Ages::default();
+    loop {
+        let accepted = connections.drain.run_until_cancelled(async {
+            // The kernel queues whoever finds no place.
+            let place = Arc::clone(&places).acquire_owned().await.ok()?;
+            Some((place, listener.accept().await))
+        });
+        let Some(Some((place, accepted))) = accepted.await else {
+            return;
+        };
+        match accepted {
+            Ok((stream, _peer)) => {
+                // Small answers would wait for acknowledgements; without it they only come later.
+                let _outcome = stream.set_nodelay(true);
+                let age_max = ages.next(connections.limits.connection_age_max);
+                let connection = connections.clone().serve(stream, age_max);
+                tasks.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors the listener stays readable, and a loop would spin.
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept");
+                sleep(BREATHER).await;
+            }
+        }
+    }
+}
+
+/// Spreads connections' ages evenly over their range, without chance: each is a golden-ratio step
+/// from the last.
+#[derive(Debug, Default)]
+struct Ages {
+    step: f64,
+}
+
+impl Ages {
+    const GOLDEN: f64 = 0.618_033_988_749_895;
+
+    fn next(&mut self, age: Duration) -> Duration {
+        self.step = (self.step + Self::GOLDEN).fract();
+        age.mul_f64(1.0 - AGE_SPREAD + 2.0 * AGE_SPREAD * self.step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_stay_within_a_tenth_and_do_not_repeat() {
+        let mut ages = Ages::default();
+        let age = Duration::from_secs(1000);
+        let mut seen: Vec<_> = (0..100).map(|_| ages.next(age)).collect();
+        assert!(seen.iter().all(|age| (900..=1100).contains(&age.as_secs())), "{seen:?}");
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 100);
+    }
+}

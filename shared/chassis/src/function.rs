@@ -1,0 +1,65 @@
+//! A function, as the chassis sees it: a name, and how its service is made.
+
+use std::{convert::Infallible, fmt};
+
+use ::settings::Reader;
+use database::Pool;
+use layers::{Request, Response};
+use tonic::{server::NamedService, service::RoutesBuilder};
+use tower::Service;
+
+use crate::Settings;
+
+/// What a function is given to make its service from.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The database, as this function may see it.
+    pub pool: Pool,
+    /// `MAX_MESSAGE_BYTES`: the largest message that is read.
+    pub message_bytes_max: usize,
+    /// What the time is.
+    pub clock: clock::Clock,
+}
+
+/// One function: its name, and how its service is made.
+pub struct Function {
+    /// The name, which its schema, its role and its app share.
+    pub name: &'static str,
+    /// The full name of the service it serves.
+    pub service: &'static str,
+    mount: Box<dyn FnOnce(Context, &mut RoutesBuilder) + Send>,
+}
+
+impl Function {
+    /// A function called `name`, whose service `build` makes.
+    pub fn new<S>(name: &'static str, build: impl FnOnce(Context) -> S + Send + 'static) -> Self
+    where
+        S: Service<Request, Response = Response, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        let mount = |context, routes: &mut RoutesBuilder| {
+            routes.add_service(build(context));
+        };
+        Self { name, service: S::NAME, mount: Box::new(mount) }
+    }
+
+    pub(crate) fn mount(self, context: Context, routes: &mut RoutesBuilder) {
+        (self.mount)(context, routes);
+    }
+
+    /// The settings that every function reads, for the documented table.
+    pub fn declared_settings() -> Vec<::settings::Declared> {
+        Reader::declared(Settings::read)
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Function").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,21 @@
+//! What every function stands on: settings, telemetry, the pool, the layers, the server, the drain.
+//!
+//! A function's `main` is one call of [`run`]. The platform and the tests start the same thing in
+//! their own process with [`Server::bind`].
+
+mod function;
+mod settings;
+mod command;
+mod process;
+mod server;
+mod accept;
+mod connection;
+mod preface;
+mod health;
+mod internal;
+
+pub use command::Command;
+pub use function::{Context, Function};
+pub use process::{run, run_all};
+pub use server::{Error, Server};
+pub use settings::{Limits, Settings};

@@ -1,0 +1,201 @@
+//! A function's process, from its first line to its exit code.
+
+use std::{convert::Infallible, process::ExitCode, time::Duration};
+
+use ::settings::{Env, Reader};
+use clock::Clock;
+use layers::{Request, Response};
+use telemetry::logs;
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tonic::server::NamedService;
+use tower::Service;
+
+use crate::{
+    Command, Context, Function, Server, Settings,
+    command::{help, version},
+};
+
+/// Exit codes, as sysexits.h names them.
+const EX_USAGE: u8 = 64;
+const EX_UNAVAILABLE: u8 = 69;
+const EX_SOFTWARE: u8 = 70;
+const EX_CONFIG: u8 = 78;
+
+/// How long the runtime may take to let go of its last threads.
+const RUNTIME_END_MAX: Duration = Duration::from_millis(500);
+
+/// Runs one function until it is told to stop, then drains it.
+pub fn run<S>(name: &'static str, build: impl FnOnce(Context) -> S + Send + 'static) -> ExitCode
+where
+    S: Service<Request, Response = Response, Error = Infallible>
+        + NamedService
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    run_all(name, vec![Function::new(name, build)])
+}
+
+/// Runs several functions in one process called `name`.
+pub fn run_all(name: &'static str, functions: Vec<Function>) -> ExitCode {
+    // Two crypto libraries may be compiled in; this is the one. A second call keeps the first.
+    let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match try_run(name, functions) {
+        Ok(code) => code,
+        Err(Stop { code, told }) => {
+            tell_error(&format!("{name}: {told}"));
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Why a process ends early.
+struct Stop {
+    code: u8,
+    told: String,
+}
+
+impl Stop {
+    fn new(code: u8, error: &dyn std::error::Error) -> Self {
+        let mut told = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            told = format!("{told}: {cause}");
+            source = cause.source();
+        }
+        Self { code, told }
+    }
+}
+
+fn try_run(name: &'static str, functions: Vec<Function>) -> Result<ExitCode, Stop> {
+    let command =
+        Command::parse(std::env::args().skip(1)).map_err(|told| Stop { code: EX_USAGE, told })?;
+    match command {
+        Command::Help => tell(&help(name)),
+        Command::Version => tell(&version(name)),
+        Command::Check => {
+            settings()?;
+            tell("the settings are good");
+        }
+        Command::Serve | Command::Migrate => {
+            let settings = settings()?;
+            logs::start(&settings.logs);
+            layers::install_hook();
+            let runtime = runtime().map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
+            let outcome = runtime.block_on(async {
+                match command {
+                    Command::Migrate => migrate(&settings).await,
+                    _ => serve(name, settings, functions).await,
+                }
+            });
+            runtime.shutdown_timeout(RUNTIME_END_MAX);
+            return outcome;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The settings; all that is wrong with them is told at once, before anything is bound.
+fn settings() -> Result<Settings, Stop> {
+    let env = Env::of_process().map_err(|error| Stop::new(EX_CONFIG, &error))?;
+    Reader::new(&env).finish(Settings::read).map_err(|problems| Stop {
+        code: EX_CONFIG,
+        told: format!("these settings cannot be used\n{problems}"),
+    })
+}
+
+/// One thread where there is one core: handing work over costs more than doing it.
+fn runtime() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut builder =
+        if cores == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    builder.enable_all().build()
+}
+
+async fn migrate(settings: &Settings) -> Result<ExitCode, Stop> {
+    let mut signals = Signals::listen().map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
+    tokio::select! {
+        // Leaving drops the session, and with it the lock and the migration under way.
+        code = signals.next() => Ok(ExitCode::from(code)),
+        outcome = schema::migrate(settings.database.direct_url.expose()) => match outcome {
+            Ok(applied) => {
+                tracing::info!(applied, "the schema is up to date");
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(error) => Err(Stop::new(EX_UNAVAILABLE, &error)),
+        },
+    }
+}
+
+async fn serve(
+    name: &'static str,
+    settings: Settings,
+    functions: Vec<Function>,
+) -> Result<ExitCode, Stop> {
+    let mut signals = Signals::listen().map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
+    let server = Server::bind(&settings, functions, Clock::system())
+        .await
+        .map_err(|error| Stop::new(EX_UNAVAILABLE, &error))?;
+    let (address, internal) = (server.address(), server.internal_address());
+    tracing::info!(function = name, %address, %internal, version = version(name), "serving");
+
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = server.serve(async move {
+        // A sender that is gone stops the server as well.
+        let _told = stopped.await;
+    });
+    tokio::pin!(serving);
+    tokio::select! {
+        () = &mut serving => return Ok(ExitCode::SUCCESS),
+        _code = signals.next() => {
+            tracing::info!(drain_secs_max = settings.limits.drain_max.as_secs(), "draining");
+            drop(stop);
+        }
+    }
+    tokio::select! {
+        () = serving => {
+            tracing::info!("drained");
+            Ok(ExitCode::SUCCESS)
+        }
+        // The second signal means now.
+        code = signals.next() => Ok(ExitCode::from(code)),
+    }
+}
+
+/// SIGINT (Fly's default, and Ctrl-C) and SIGTERM, which mean the same.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for one, and tells the exit code of a process that it ends at once.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _signal = self.interrupt.recv() => 130,
+            _signal = self.terminate.recv() => 143,
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to a question on the command line")]
+fn tell(text: &str) {
+    println!("{}", text.trim_end());
+}
+
+#[expect(clippy::print_stderr, reason = "there may be no log to tell it to")]
+fn tell_error(text: &str) {
+    eprintln!("{text}");
+}

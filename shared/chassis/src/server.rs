@@ -1,0 +1,198 @@
+//! Everything that serves: bound, running, drained.
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc};
+
+use clock::Clock;
+use database::Pool;
+use identity::Verifier;
+use layers::{Inbound, inbound};
+use socket2::{Domain, Protocol, Socket, Type};
+use telemetry::metrics::Metrics;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::service::RoutesBuilder;
+
+use crate::{
+    Context, Function, Settings, accept::accept, connection::Connections, health::Liveness,
+    internal::Internal,
+};
+
+/// Connections that the kernel holds for a process that is busy accepting.
+const BACKLOG: i32 = 1024;
+
+/// How long background work may take once the last call is over.
+const TASKS_END_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A server that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be bound.
+    #[error("{setting} {address} cannot be bound")]
+    Bind {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why not; most often somebody has it.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// Functions behind their layers, on bound ports.
+#[derive(Debug)]
+pub struct Server {
+    public: TcpListener,
+    internal: TcpListener,
+    parts: Parts,
+}
+
+struct Parts {
+    connections: Connections,
+    internal: Internal,
+    pools: Arc<[(&'static str, Pool)]>,
+    tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("pools", &self.pools).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Binds the ports and puts the functions together. Nothing is connected to yet: a process
+    /// starts, and says that it is up, whatever else is down.
+    pub async fn bind(
+        settings: &Settings,
+        functions: Vec<Function>,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        let public = listen("LISTEN_ADDR", settings.listen)?;
+        let internal = listen("METRICS_ADDR", settings.internal)?;
+        let parts = Parts::new(settings, functions, clock).await;
+        Ok(Self { public, internal, parts })
+    }
+
+    /// Where apps call.
+    pub fn address(&self) -> SocketAddr {
+        self.public.local_addr().expect("a bound socket has an address")
+    }
+
+    /// Where operators look.
+    pub fn internal_address(&self) -> SocketAddr {
+        self.internal.local_addr().expect("a bound socket has an address")
+    }
+
+    /// The databases of the functions, by name.
+    pub fn pools(&self) -> Arc<[(&'static str, Pool)]> {
+        Arc::clone(&self.parts.pools)
+    }
+
+    /// Serves until `stop`, then drains: what is under way may finish, until the drain's hard end.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let Self {
+            public,
+            internal,
+            parts: Parts { connections, internal: operators, pools, tasks },
+        } = self;
+        let verifier = operators.verifier.clone();
+        // The first call should not be the one that waits for the keys.
+        tasks.spawn(async move { verifier.warm().await });
+        let end = connections.end.clone();
+        let operators = tasks.track_future(operators.serve(internal, tasks.clone(), end));
+        let open = TaskTracker::new();
+        let accepting = accept(public, connections.clone(), open.clone());
+        tokio::select! {
+            // Neither ends before it is told to; what they do meanwhile is done here.
+            ((), ()) = async { tokio::join!(accepting, operators) } => {}
+            () = drain(stop, &connections, &open) => {}
+        }
+        for (_function, pool) in &*pools {
+            pool.close().await;
+        }
+        tasks.close();
+        // Whatever is left has had its time.
+        let _outcome = timeout(TASKS_END_MAX, tasks.wait()).await;
+    }
+}
+
+/// Waits for `stop`, tells everybody, and waits for the calls under way, but not for ever.
+async fn drain(stop: impl Future<Output = ()>, connections: &Connections, open: &TaskTracker) {
+    stop.await;
+    connections.liveness.drain().await;
+    connections.drain.cancel();
+    open.close();
+    connections.calls.close();
+    let finished = async {
+        open.wait().await;
+        connections.calls.wait().await;
+    };
+    if timeout(connections.limits.drain_max, finished).await.is_err() {
+        tracing::warn!(
+            connections = open.len(),
+            calls = connections.calls.len(),
+            "drain cut short"
+        );
+    }
+    connections.end.cancel();
+}
+
+impl Parts {
+    async fn new(settings: &Settings, functions: Vec<Function>, clock: Clock) -> Self {
+        let tasks = TaskTracker::new();
+        let services: Arc<[_]> = functions.iter().map(|function| function.service).collect();
+        let metrics = Metrics::new(|service| {
+            service == "grpc.health.v1.Health" || services.contains(&service)
+        });
+        let verifier = Verifier::new(&settings.identity, clock.clone(), tasks.clone());
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let mut routes = RoutesBuilder::default();
+        routes.add_service(health);
+        let mut pools = Vec::new();
+        for function in functions {
+            let name = function.name;
+            let pool = Pool::new(&settings.database, name, clock.clone(), tasks.clone());
+            pools.push((name, pool.clone()));
+            let message_bytes_max = settings.limits.message_bytes_max;
+            let context = Context { pool, message_bytes_max, clock: clock.clone() };
+            function.mount(context, &mut routes);
+        }
+        let pools: Arc<[_]> = pools.into();
+        let inbound_parts = Inbound {
+            metrics: metrics.clone(),
+            verifier: verifier.clone(),
+            deadline_max: settings.limits.deadline_max,
+            message_bytes_max: settings.limits.message_bytes_max,
+        };
+        let liveness = Liveness::new(reporter, services).await;
+        let connections = Connections {
+            limits: settings.limits,
+            stack: inbound(&inbound_parts, routes.routes().prepare()),
+            liveness: liveness.clone(),
+            calls: TaskTracker::new(),
+            drain: CancellationToken::new(),
+            end: CancellationToken::new(),
+        };
+        let internal = Internal { metrics, liveness, verifier, pools: Arc::clone(&pools) };
+        Self { connections, internal, pools, tasks }
+    }
+}
+
+/// Binds an address. `[::]` takes IPv4 as well: Fly's proxy comes over IPv4, its private network
+/// over IPv6.
+fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        // A restart need not wait for the last process's connections to time out.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    bind().map_err(|cause| Error::Bind { setting, address, cause })
+}

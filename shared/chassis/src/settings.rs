@@ -1,0 +1,143 @@
+//! All settings of a function's process, read before anything is bound.
+
+use std::{net::SocketAddr, time::Duration};
+
+use ::settings::{Need, Reader, Setting};
+use telemetry::logs;
+
+/// The settings of a process. Each part declares its own; this is only their list.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `LISTEN_ADDR`: where apps call.
+    pub listen: SocketAddr,
+    /// `METRICS_ADDR`: where operators look.
+    pub internal: SocketAddr,
+    /// What one process and one connection may cost.
+    pub limits: Limits,
+    /// Where the database is.
+    pub database: database::Settings,
+    /// Whose tokens are good.
+    pub identity: identity::Settings,
+    /// What is logged.
+    pub logs: logs::Settings,
+}
+
+/// What one process and one connection may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `MAX_MESSAGE_BYTES`: the largest message that is read.
+    pub message_bytes_max: usize,
+    /// `MAX_CONNS`: connections at a time; more wait in the kernel's queue.
+    pub connections_max: usize,
+    /// `MAX_STREAMS_PER_CONN`: calls at a time over one connection.
+    pub streams_max: u32,
+    /// `MAX_DEADLINE_MS`: the ceiling over every rule's deadline.
+    pub deadline_max: Duration,
+    /// `PREFACE_MS_MAX`: how long a client may take to say what it speaks.
+    pub preface_max: Duration,
+    /// `CONN_AGE_SECS_MAX`: when a connection is told to reconnect.
+    pub connection_age_max: Duration,
+    /// `KEEPALIVE_SECS`: how often a silent peer is asked whether it is there.
+    pub keepalive: Duration,
+    /// `DRAIN_SECS`: how long calls under way may take once the process is told to stop.
+    pub drain_max: Duration,
+}
+
+impl Settings {
+    /// Reads them all, so that all faults are told at once.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let listen = address(reader, "LISTEN_ADDR", "[::]:8080", "where apps call");
+        let internal = address(
+            reader,
+            "METRICS_ADDR",
+            "[::]:9091",
+            "where metrics and the detailed health are read; not for the public",
+        );
+        let database = database::Settings::read(reader);
+        let identity = identity::Settings::read(reader);
+        let limits = Limits::read(reader);
+        let logs = logs::Settings::read(reader);
+        Some(Self {
+            listen: listen?,
+            internal: internal?,
+            limits: limits?,
+            database: database?,
+            identity: identity?,
+            logs: logs?,
+        })
+    }
+}
+
+impl Limits {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let message_bytes_max = reader.number(
+            "MAX_MESSAGE_BYTES",
+            "4194304",
+            1024..=67_108_864,
+            "the largest message that is read",
+        );
+        let connections_max = reader.number(
+            "MAX_CONNS",
+            "10000",
+            1..=1_000_000,
+            "connections at a time; more wait in the kernel's queue",
+        );
+        let streams_max = reader.number(
+            "MAX_STREAMS_PER_CONN",
+            "100",
+            1..=10_000,
+            "calls at a time over one connection",
+        );
+        let deadline_max = reader.millis(
+            "MAX_DEADLINE_MS",
+            "60000",
+            1..=3_600_000,
+            "the ceiling over every rule's deadline, in ms",
+        );
+        let preface_max = reader.millis(
+            "PREFACE_MS_MAX",
+            "10000",
+            1..=60_000,
+            "how long a client may take to say what it speaks, in ms",
+        );
+        let connection_age_max = reader.secs(
+            "CONN_AGE_SECS_MAX",
+            "1800",
+            1..=86_400,
+            "when a connection is told to reconnect, give or take 10 %, in s",
+        );
+        let keepalive = reader.secs(
+            "KEEPALIVE_SECS",
+            "20",
+            1..=3600,
+            "how often a silent peer is asked whether it is there, in s",
+        );
+        let drain_max = reader.secs(
+            "DRAIN_SECS",
+            "20",
+            0..=280,
+            "how long calls under way may take once the process is told to stop, in s",
+        );
+        Some(Self {
+            message_bytes_max: usize::try_from(message_bytes_max?).ok()?,
+            connections_max: usize::try_from(connections_max?).ok()?,
+            streams_max: streams_max?,
+            deadline_max: deadline_max?,
+            preface_max: preface_max?,
+            connection_age_max: connection_age_max?,
+            keepalive: keepalive?,
+            drain_max: drain_max?,
+        })
+    }
+}
+
+fn address(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    default: &'static str,
+    about: &'static str,
+) -> Option<SocketAddr> {
+    let need = Need::Default(default);
+    let expects = "an address and a port, such as [::]:8080";
+    reader.read(Setting { name, need, expects, about }, |text| text.parse().ok())
+}

@@ -1,0 +1,68 @@
+//! Reads the contracts at build time, refuses those that are unfit, and writes them as Rust.
+//!
+//! A contract is fit when each RPC has a rule that does not contradict itself, and each field that
+//! a request can carry has a bound. What is refused is said with its name and what to write, all
+//! of it at once.
+//!
+//! Options are read here by reflection, so that nothing has to be reflected on at run time:
+//! [`compile`] leaves messages with tonic's clients and servers, checks as straight code, and
+//! constant tables of methods and of their JSON forms.
+
+mod sources;
+mod refusals;
+mod names;
+mod policy;
+mod rules;
+mod reach;
+mod emit;
+#[cfg(test)]
+mod tests;
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use prost_types::FileDescriptorSet;
+
+pub use crate::sources::VALIDATE;
+use crate::{reach::Reach, refusals::Refusals, sources::Sources};
+
+/// Compiles the contracts under a folder into another one.
+///
+/// A contract may import another of the same folder, `buf.validate`, `google.protobuf`, and for
+/// its options what is under `imports`.
+///
+/// What is left there: `packages.rs`, to be included where the packages' modules shall be, and
+/// `tables.rs`, to be included in a module of its own.
+pub fn compile(contracts: &Path, imports: &[&Path], out: &Path) -> Result<()> {
+    let sources = Sources::folder(contracts, imports)?;
+    fs::create_dir_all(out).with_context(|| format!("no folder {}", out.display()))?;
+
+    let tables = tables(&sources)?;
+    fs::write(out.join("tables.rs"), tables)?;
+    fs::write(out.join("packages.rs"), emit::packages(&sources))?;
+    messages(sources.own(), out)
+}
+
+/// Returns the text of `tables.rs`, or everything that is wrong with the contracts.
+fn tables(sources: &Sources) -> Result<String> {
+    let mut refusals = Refusals::default();
+    let methods = policy::methods(sources, &mut refusals);
+    let reach = Reach::of(&methods, &mut refusals);
+    let checks = rules::read(&reach.requests, &mut refusals);
+    refusals.into_result()?;
+
+    Ok(emit::tables(&methods, &reach, &checks))
+}
+
+/// Writes the messages, clients and servers, a file per package.
+fn messages(files: FileDescriptorSet, out: &Path) -> Result<()> {
+    let config = tonic_prost_build::Config::new();
+    tonic_prost_build::configure()
+        .codec_path("crate::Codec")
+        .btree_map(".")
+        .bytes(".")
+        .emit_rerun_if_changed(false)
+        .out_dir(out)
+        .compile_fds_with_config(files, config)
+        .context("the messages do not compile")
+}

@@ -1,0 +1,138 @@
+//! What a failed query means to a caller.
+
+use std::io;
+
+use fault::{Fault, Reason};
+use tonic::Status;
+
+/// A query that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("query failed")]
+pub struct Error(#[from] sqlx::Error);
+
+/// What a query returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The database could not be reached, or refused the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the database is unavailable")]
+pub(crate) struct Unreachable(#[source] pub(crate) Option<sqlx::Error>);
+
+impl Unreachable {
+    /// Travels through sqlx's own error type, which an `Executor` has to return.
+    pub(crate) fn into_sqlx(self) -> sqlx::Error {
+        sqlx::Error::Io(io::Error::other(self))
+    }
+}
+
+impl Error {
+    fn reason(&self) -> Reason {
+        match &self.0 {
+            sqlx::Error::PoolTimedOut => Reason::PoolExhausted,
+            sqlx::Error::Database(error) => match error.code() {
+                Some(code) => of_sqlstate(&code),
+                None => Reason::Internal,
+            },
+            // The connection broke under the query, or there was none to be had.
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+                Reason::DbUnavailable
+            }
+            _ => Reason::Internal,
+        }
+    }
+
+    /// Whether the database is there and all connections to it are taken.
+    pub fn is_busy(&self) -> bool {
+        self.reason() == Reason::PoolExhausted
+    }
+
+    /// Whether the database is there and what was asked for is not in it yet.
+    pub fn is_missing_schema(&self) -> bool {
+        is_missing_schema(&self.0)
+    }
+
+    /// The constraint that refused the statement, if one did.
+    fn constraint(&self) -> Option<&str> {
+        match &self.0 {
+            sqlx::Error::Database(error) => error.constraint(),
+            _ => None,
+        }
+    }
+}
+
+/// What a SQLSTATE means to a caller; group D of the guarantees lists them.
+fn of_sqlstate(code: &str) -> Reason {
+    match code {
+        "23505" => Reason::AlreadyExists,
+        "23503" => Reason::FailedPrecondition,
+        "23514" | "22001" | "22P02" | "22003" => Reason::InvalidArgument,
+        "40001" | "40P01" => Reason::Conflict,
+        // A statement is cancelled at the static ceiling, or because its caller's time was over.
+        "57014" => Reason::DeadlineExceeded,
+        // Out of connections, memory or disk; starting up, shutting down, or in recovery.
+        "53300" | "53200" | "53100" | "57P01" | "57P02" | "57P03" | "55P03" | "25006" => {
+            Reason::DbUnavailable
+        }
+        code if code.starts_with("08") => Reason::DbUnavailable,
+        _ => Reason::Internal,
+    }
+}
+
+/// Whether the server answered, and has no such role, schema or table, or not for this caller.
+pub(crate) fn is_missing_schema(error: &sqlx::Error) -> bool {
+    const MISSING: [&str; 5] = ["22023", "3F000", "42P01", "42501", "42704"];
+    match error {
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| MISSING.contains(&&*code)),
+        // Connecting under a role that no migration has made yet.
+        sqlx::Error::Io(error) => error
+            .get_ref()
+            .and_then(|error| error.downcast_ref::<Unreachable>())
+            .and_then(|unreachable| unreachable.0.as_ref())
+            .is_some_and(is_missing_schema),
+        _ => false,
+    }
+}
+
+/// Whether the connection that gave this error is of no more use.
+pub(crate) fn breaks_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
+        }
+        sqlx::Error::RowNotFound
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::Decode(_) => false,
+        _ => true,
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::new(error.reason()).because(error)
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        Fault::from(error).into()
+    }
+}
+
+/// Names what a broken constraint means, where it is broken.
+pub trait OnConstraint<T> {
+    /// Turns the refusal of `constraint` into `reason`.
+    fn on_constraint(self, constraint: &str, reason: Reason) -> std::result::Result<T, Fault>;
+}
+
+impl<T, E: Into<Fault>> OnConstraint<T> for std::result::Result<T, E> {
+    fn on_constraint(self, constraint: &str, reason: Reason) -> std::result::Result<T, Fault> {
+        self.map_err(Into::into).map_err(|fault: Fault| {
+            let broken = std::error::Error::source(&fault)
+                .and_then(|cause| cause.downcast_ref::<Error>())
+                .and_then(Error::constraint);
+            if broken == Some(constraint) { Fault::new(reason).because(fault) } else { fault }
+        })
+    }
+}

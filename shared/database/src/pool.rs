@@ -1,0 +1,272 @@
+//! The pool: a bounded number of connections, a bounded wait for one, and quick refusals while the
+//! database is down.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use backoff::BackoffBuilder;
+use clock::Clock;
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Result, Settings,
+    cancel::{Canceller, close},
+    connect::{Backend, Connector, ping},
+    error::{Unreachable, is_missing_schema},
+    lease::Lease,
+    secret::Secrets,
+};
+
+/// A connection that was idle for longer is asked whether it is alive before it is used.
+const TRUSTED_IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// A connection is replaced at this age, so that a failover or a new limit reaches everybody.
+const LIFETIME_MAX: Duration = Duration::from_secs(600);
+
+/// How long the question whether a connection is alive may take.
+const PING_MAX: Duration = Duration::from_millis(250);
+
+/// The wall clock moving this much further than the monotonic one means that the machine slept.
+const CLOCK_JUMP_MICROS: i64 = 5_000_000;
+
+/// How long one try to reach a database that is down may take, and how far apart tries are.
+const PROBE_MAX: Duration = Duration::from_secs(2);
+const PROBE_DELAY_MIN: Duration = Duration::from_millis(100);
+const PROBE_DELAY_MAX: Duration = Duration::from_secs(1);
+
+/// The connections of one function in one process. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Pool(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    connector: Connector,
+    canceller: Canceller,
+    clock: Clock,
+    tasks: TaskTracker,
+    closed: CancellationToken,
+    connections_max: usize,
+    wait_max: Duration,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Idle>>,
+    /// Connecting failed, and nothing but the probe tries again.
+    is_down: AtomicBool,
+    secrets: Secrets,
+    answers_stored: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Idle {
+    backend: Backend,
+    born: Instant,
+    since: Instant,
+    since_micros: i64,
+}
+
+/// What a pool looks like from outside.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct State {
+    /// Connections it may have.
+    pub connections_max: usize,
+    /// Connections in somebody's hands.
+    pub in_use: usize,
+    /// Connections that wait for somebody.
+    pub idle: usize,
+    /// Connecting failed the last time it was tried.
+    pub is_down: bool,
+}
+
+impl Pool {
+    /// A pool for `function`; it connects when it is first used. Work that outlives a call (ending
+    /// an abandoned statement, say) runs on `tasks`.
+    pub fn new(settings: &Settings, function: &str, clock: Clock, tasks: TaskTracker) -> Self {
+        let connector = Connector::new(settings, function);
+        Self(Arc::new(Inner {
+            canceller: Canceller::new(connector.clone()),
+            connector,
+            clock,
+            tasks,
+            closed: CancellationToken::new(),
+            connections_max: settings.connections_max,
+            wait_max: settings.wait_max,
+            permits: Arc::new(Semaphore::new(settings.connections_max)),
+            idle: Mutex::default(),
+            is_down: AtomicBool::new(false),
+            secrets: Secrets::default(),
+            answers_stored: AtomicU64::new(0),
+        }))
+    }
+
+    /// What it looks like from outside.
+    pub fn state(&self) -> State {
+        let connections_max = self.0.connections_max;
+        State {
+            connections_max,
+            in_use: connections_max.saturating_sub(self.0.permits.available_permits()),
+            idle: self.idle().len(),
+            is_down: self.0.is_down.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Asks the database whether it is there.
+    pub async fn ping(&self) -> Result<()> {
+        let mut lease = self.acquire().await?;
+        let outcome = ping(lease.start()).await;
+        lease.settle(&outcome);
+        Ok(outcome?)
+    }
+
+    /// Whether the migrations that `function` needs are in the database.
+    pub async fn has_schema_of(&self, function: &str) -> Result<bool> {
+        let mut lease = self.acquire().await?;
+        let outcome = schema::applied(lease.start()).await;
+        lease.settle(&outcome);
+        Ok(outcome?.is_superset(&schema::needed_by(function)))
+    }
+
+    /// Lets idle connections go and stops looking for the database. Calls under way may finish.
+    pub async fn close(&self) {
+        self.0.closed.cancel();
+        let idle = std::mem::take(&mut *self.idle());
+        for idle in idle {
+            close(idle.backend.connection).await;
+        }
+    }
+
+    /// A connection, within the wait that is allowed.
+    pub(crate) async fn acquire(&self) -> sqlx::Result<Lease> {
+        let give_up = Instant::now() + self.0.wait_max;
+        let permits = Arc::clone(&self.0.permits);
+        let permit = match timeout_at(give_up, permits.acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_closed)) => return Err(Unreachable(None).into_sqlx()),
+            Err(_elapsed) => return Err(sqlx::Error::PoolTimedOut),
+        };
+        if let Some((backend, born)) = self.idle_connection().await {
+            return Ok(Lease::new(self.clone(), backend, born, permit));
+        }
+        if self.0.is_down.load(Ordering::Relaxed) {
+            return Err(Unreachable(None).into_sqlx());
+        }
+        match timeout_at(give_up, self.0.connector.connect()).await {
+            Ok(Ok(backend)) => Ok(Lease::new(self.clone(), backend, Instant::now(), permit)),
+            // It is up, and waits for its migrations.
+            Ok(Err(error)) if is_missing_schema(&error) => {
+                Err(Unreachable(Some(error)).into_sqlx())
+            }
+            Ok(Err(error)) => Err(self.went_down(Some(error))),
+            Err(_elapsed) => Err(self.went_down(None)),
+        }
+    }
+
+    pub(crate) fn canceller(&self) -> &Canceller {
+        &self.0.canceller
+    }
+
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.0.secrets
+    }
+
+    /// Counts the answers stored by exactly-once calls, for the sweep.
+    pub(crate) fn count_stored_answer(&self) -> u64 {
+        self.0.answers_stored.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Does `work` in the background, and then frees the place in the pool.
+    pub(crate) fn after(
+        &self,
+        permit: OwnedSemaphorePermit,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.spawn(async move {
+            work.await;
+            drop(permit);
+        });
+    }
+
+    /// Does `work` in the background; the drain waits for it.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        // Without a runtime the process is ending, and the sockets close by themselves.
+        if let Ok(runtime) = Handle::try_current() {
+            self.0.tasks.spawn_on(work, &runtime);
+        }
+    }
+
+    pub(crate) fn put_back(&self, backend: Backend, born: Instant) {
+        let since = Instant::now();
+        if self.0.closed.is_cancelled() || since - born > LIFETIME_MAX {
+            self.spawn(close(backend.connection));
+            return;
+        }
+        let since_micros = self.0.clock.unix_micros();
+        self.idle().push(Idle { backend, born, since, since_micros });
+    }
+
+    /// Drops the idle connections, after one turned out to be dead.
+    pub(crate) fn forget_idle(&self) {
+        self.idle().clear();
+    }
+
+    /// The connection that was used last, if it can be trusted or answers.
+    async fn idle_connection(&self) -> Option<(Backend, Instant)> {
+        let idle = self.idle().pop()?;
+        let Idle { mut backend, born, .. } = idle;
+        let idle_for = idle.since.elapsed();
+        let wall_moved = self.0.clock.unix_micros() - idle.since_micros;
+        let idle_micros = i64::try_from(idle_for.as_micros()).unwrap_or(i64::MAX);
+        let slept = (wall_moved - idle_micros).abs() > CLOCK_JUMP_MICROS;
+        if idle_for <= TRUSTED_IDLE_MAX && !slept {
+            return Some((backend, born));
+        }
+        if let Ok(Ok(())) = timeout(PING_MAX, ping(&mut backend.connection)).await {
+            return Some((backend, born));
+        }
+        // The others have been idle for longer.
+        self.forget_idle();
+        None
+    }
+
+    /// Remembers that the database is down, and looks for it until it is back.
+    fn went_down(&self, error: Option<sqlx::Error>) -> sqlx::Error {
+        if !self.0.is_down.swap(true, Ordering::Relaxed) {
+            let pool = self.clone();
+            self.spawn(async move { pool.probe().await });
+        }
+        Unreachable(error).into_sqlx()
+    }
+
+    async fn probe(&self) {
+        let delays = backoff::ExponentialBuilder::new()
+            .with_min_delay(PROBE_DELAY_MIN)
+            .with_max_delay(PROBE_DELAY_MAX)
+            .with_jitter()
+            .without_max_times();
+        for delay in delays.build() {
+            // Jitter adds up to the delay itself: the longest wait is capped here.
+            let delay = delay.min(PROBE_DELAY_MAX);
+            if self.0.closed.run_until_cancelled(sleep(delay)).await.is_none() {
+                return;
+            }
+            if let Ok(Ok(backend)) = timeout(PROBE_MAX, self.0.connector.connect()).await {
+                self.put_back(backend, Instant::now());
+                self.0.is_down.store(false, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,79 @@
+//! Several statements that happen together or not at all.
+
+use std::sync::Arc;
+
+use backoff::BackoffBuilder;
+use fault::{Fault, Reason};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    time::sleep,
+};
+
+use crate::{Error, Pool, lease::Lease};
+
+/// How often a transaction is tried that other writers are in the way of.
+const TRIES_MAX: usize = 5;
+
+/// An open transaction, for the store functions it is handed to.
+///
+/// It is a handle, so that the work on it is a plain future without a borrow: a call can be dropped
+/// at any point, and what it had begun is rolled back.
+#[derive(Clone, Debug)]
+pub struct Tx(Arc<Mutex<Lease>>);
+
+impl Tx {
+    pub(crate) async fn lock(&self) -> OwnedMutexGuard<Lease> {
+        Arc::clone(&self.0).lock_owned().await
+    }
+}
+
+impl Pool {
+    /// Does `work` in a transaction: committed when it succeeds, rolled back when it fails, tried
+    /// again when other writers were in the way.
+    pub async fn transaction<T, W, F>(&self, work: W) -> Result<T, Fault>
+    where
+        W: Fn(Tx) -> F,
+        F: Future<Output = Result<T, Fault>> + Send,
+    {
+        let delays = backoff::ExponentialBuilder::new()
+            .with_min_delay(std::time::Duration::from_millis(5))
+            .with_max_delay(std::time::Duration::from_millis(100))
+            .with_jitter()
+            .with_max_times(TRIES_MAX - 1);
+        let mut delays = delays.build();
+        loop {
+            match self.try_transaction(&work).await {
+                Err(fault) if fault.reason() == Reason::Conflict => match delays.next() {
+                    Some(delay) => sleep(delay).await,
+                    None => return Err(fault),
+                },
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_transaction<T, W, F>(&self, work: &W) -> Result<T, Fault>
+    where
+        W: Fn(Tx) -> F,
+        F: Future<Output = Result<T, Fault>> + Send,
+    {
+        let mut lease = self.acquire().await.map_err(Error::from)?;
+        lease.begin().await.map_err(Error::from)?;
+        let tx = Tx(Arc::new(Mutex::new(lease)));
+
+        let outcome = work(tx.clone()).await;
+
+        let mut lease = tx.lock().await;
+        match outcome {
+            Ok(value) => {
+                lease.commit().await.map_err(Error::from)?;
+                Ok(value)
+            }
+            Err(fault) => {
+                // If even this fails the lease closes the connection, which rolls back as well.
+                let _outcome = lease.rollback().await;
+                Err(fault)
+            }
+        }
+    }
+}

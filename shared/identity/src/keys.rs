@@ -1,0 +1,204 @@
+//! The public keys that tokens are checked with, read from a JWK set.
+//!
+//! A set is taken whole or not at all: a server that publishes one key it should not have is not
+//! believed about the others. Google's other form, certificates by key id, is not read.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, DecodingKey, crypto};
+use serde_json::{Map, Value};
+
+use crate::{json, pace::Moment};
+
+/// The most keys of a set.
+pub(crate) const KEYS_MAX: usize = 100;
+
+/// The wall clock may leave the monotonic one, which stands still in a suspended machine, by this
+/// much before the keys count as due.
+const CLOCKS_APART_SECS_MAX: i64 = 60;
+
+/// One public key.
+pub(crate) struct Key {
+    pub(crate) kid: String,
+    modulus: Vec<u8>,
+    exponent: Vec<u8>,
+    public: DecodingKey,
+}
+
+impl Key {
+    /// Whether `signature`, in base64url, is this key's over `message`, by RS256.
+    ///
+    /// Of `jsonwebtoken` only this is used, the signature by itself. A key parsed once and kept, as
+    /// `aws-lc-rs` offers, saves a seventh of the check (`examples/verify_cost.rs`).
+    pub(crate) fn signed(&self, message: &[u8], signature: &str) -> bool {
+        matches!(crypto::verify(signature, message, &self.public, Algorithm::RS256), Ok(true))
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.kid == other.kid && self.modulus == other.modulus && self.exponent == other.exponent
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+/// The keys of one fetch.
+#[derive(Debug)]
+pub(crate) struct KeySet {
+    keys: Vec<Arc<Key>>,
+    fetched: Moment,
+    max_age: Duration,
+}
+
+impl KeySet {
+    /// The keys as they were fetched. A key that `old` holds too stays the same object, by which
+    /// the cache knows that its tokens are still good.
+    pub(crate) fn new(
+        keys: Vec<Key>,
+        old: Option<&Self>,
+        fetched: Moment,
+        max_age: Duration,
+    ) -> Self {
+        let known = |key: &Key| old?.keys.iter().find(|have| have.is(key)).map(Arc::clone);
+        let keys = keys.into_iter().map(|key| known(&key).unwrap_or_else(|| Arc::new(key)));
+        Self { keys: keys.collect(), fetched, max_age }
+    }
+
+    /// The key of this name. There are a handful, so they are not indexed.
+    pub(crate) fn find(&self, kid: &str) -> Option<&Arc<Key>> {
+        self.keys.iter().find(|key| key.kid == kid)
+    }
+
+    /// Whether this very key is in the set.
+    pub(crate) fn holds(&self, key: &Arc<Key>) -> bool {
+        self.keys.iter().any(|have| Arc::ptr_eq(have, key))
+    }
+
+    /// How many keys there are.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// How long ago the keys were fetched, by whichever clock has gone further.
+    pub(crate) fn age(&self, now: Moment) -> Duration {
+        let wall = u64::try_from(now.unix_secs.saturating_sub(self.fetched.unix_secs));
+        let wall = Duration::from_secs(wall.unwrap_or(0));
+        wall.max(now.instant.saturating_duration_since(self.fetched.instant))
+    }
+
+    /// Whether the keys should be fetched again: they are old, or the machine has slept.
+    pub(crate) fn due(&self, now: Moment) -> bool {
+        let wall = now.unix_secs.saturating_sub(self.fetched.unix_secs);
+        let monotonic = now.instant.saturating_duration_since(self.fetched.instant).as_secs();
+        let apart = wall.saturating_sub_unsigned(monotonic).saturating_abs();
+        apart > CLOCKS_APART_SECS_MAX || self.age(now) >= self.max_age
+    }
+}
+
+/// Reads a JWK set, or says why it is refused.
+pub(crate) fn parse(body: &[u8]) -> Result<Vec<Key>, &'static str> {
+    let set = json::object(body).ok_or("not a plain JSON object")?;
+    let entries = set.get("keys").and_then(Value::as_array).ok_or("no list of keys")?;
+    if entries.len() > KEYS_MAX {
+        return Err("too many keys");
+    }
+    let mut keys: Vec<Key> = Vec::with_capacity(entries.len());
+    let mut kids: Vec<&str> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let entry = entry.as_object().ok_or("a key that is not an object")?;
+        if let Some(kid) = entry.get("kid").and_then(Value::as_str) {
+            if kids.contains(&kid) {
+                return Err("a key id that comes twice");
+            }
+            kids.push(kid);
+        }
+        keys.extend(key(entry)?);
+    }
+    if keys.is_empty() {
+        return Err("no key to check tokens with");
+    }
+    Ok(keys)
+}
+
+/// Reads one key. `None` is an RSA key that is for something else; an error refuses the set.
+fn key(entry: &Map<String, Value>) -> Result<Option<Key>, &'static str> {
+    let text = |name| entry.get(name).and_then(Value::as_str);
+    if text("kty") != Some("RSA") {
+        return Err("a key that is not RSA");
+    }
+    if entry.contains_key("d") {
+        return Err("a private key");
+    }
+    let modulus = number(text("n")).ok_or("a modulus that is not a number")?;
+    let exponent = number(text("e")).ok_or("an exponent that is not a number")?;
+    let bits = modulus.len() * 8 - modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    if !(2048..=8192).contains(&bits) {
+        return Err("a key of an unsafe size");
+    }
+    let odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
+    if !odd(&modulus) {
+        return Err("a modulus that is even");
+    }
+    // At least 65537, the one in use: smaller ones are legal and have a history, even ones are not
+    // RSA, and ones over 32 bits only make each check slower.
+    if !odd(&exponent) || !(3..=4).contains(&exponent.len()) {
+        return Err("a key of an unsafe exponent");
+    }
+    let ours = |name, value| entry.get(name).is_none_or(|text| text.as_str() == Some(value));
+    let kid = text("kid").filter(|kid| !kid.is_empty());
+    Ok(match kid {
+        Some(kid) if ours("alg", "RS256") && ours("use", "sig") => {
+            let public = DecodingKey::from_rsa_raw_components(&modulus, &exponent);
+            Some(Key { kid: kid.to_owned(), modulus, exponent, public })
+        }
+        Some(_) | None => None,
+    })
+}
+
+/// A positive number as JWK writes it: big-endian, without a leading zero.
+fn number(text: Option<&str>) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text?).ok().filter(|bytes| bytes.first().is_some_and(|byte| *byte != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Whether keys good for an hour are due, and how old they are, when so many seconds have
+    /// passed on the monotonic and on the wall clock.
+    fn after(monotonic: u64, wall: i64) -> (bool, u64) {
+        let fetched = Moment { instant: Instant::now(), unix_secs: 1000 };
+        let instant = fetched.instant + Duration::from_secs(monotonic);
+        let now = Moment { instant, unix_secs: 1000 + wall };
+        let set = KeySet::new(Vec::new(), None, fetched, Duration::from_hours(1));
+        (set.due(now), set.age(now).as_secs())
+    }
+
+    #[test]
+    fn keys_are_due_when_they_are_old() {
+        assert_eq!(after(3599, 3599), (false, 3599));
+        assert_eq!(after(3600, 3600), (true, 3600));
+    }
+
+    #[test]
+    fn keys_are_due_when_the_clocks_have_parted() {
+        assert_eq!(after(100, 160), (false, 160));
+        assert_eq!(after(100, 161), (true, 161));
+        assert_eq!(after(100, 40), (false, 100));
+        assert_eq!(after(100, 39), (true, 100));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_hides_no_age() {
+        assert_eq!(after(5, 100_000), (true, 100_000));
+        assert_eq!(after(100_000, -500), (true, 100_000));
+        assert_eq!(after(0, i64::MAX - 1000).1, i64::MAX.unsigned_abs() - 1000);
+        assert_eq!(after(0, i64::MIN), (true, 0));
+    }
+}

@@ -1,0 +1,168 @@
+//! Which tokens are ours, and where their keys are.
+
+use std::{net::IpAddr, time::Duration};
+
+use reqwest::Url;
+use settings::{Need, Reader, Setting};
+
+const GOOGLE_ISSUER: &str = "https://securetoken.google.com/";
+const GOOGLE_KEYS: &str =
+    "https://www.googleapis.com/robot/v1/metadata/jwk/securetoken@system.gserviceaccount.com";
+
+/// Which tokens are ours, and where their keys are.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `FIREBASE_PROJECT_ID`: what a token's `aud` must be.
+    pub project_id: String,
+    /// `TOKEN_ISSUER`: what a token's `iss` must be; Google's for the project unless set.
+    pub issuer: String,
+    /// `JWKS_URL`: where the keys are; Google's unless set.
+    pub keys_url: Url,
+    /// `TOKEN_SKEW_SECS`: how far the issuer's clock and ours may be apart.
+    pub skew: Duration,
+    /// `JWKS_STALE_SECS_MAX`: how long keys are used after they were last fetched.
+    pub stale_max: Duration,
+}
+
+impl Settings {
+    /// Reads them.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let project_id = reader.read(
+            Setting {
+                name: "FIREBASE_PROJECT_ID",
+                need: Need::Required,
+                expects: "6 to 30 of a-z, 0-9 and -",
+                about: "the Firebase project whose people may sign in",
+            },
+            project_id,
+        );
+        let issuer = reader.maybe(
+            Setting {
+                name: "TOKEN_ISSUER",
+                need: Need::Optional,
+                expects: "an https URL, or http on this machine",
+                about: "who signs the tokens; unset, https://securetoken.google.com/<project>",
+            },
+            // The token's claim is compared letter by letter, so the text is kept as it is.
+            |text| url(text).map(|_good| text.to_owned()),
+        );
+        let keys_url = reader.read(
+            Setting {
+                name: "JWKS_URL",
+                need: Need::Default(GOOGLE_KEYS),
+                expects: "an https URL, or http on this machine",
+                about: "where the keys of the tokens are",
+            },
+            url,
+        );
+        let skew = reader.secs(
+            "TOKEN_SKEW_SECS",
+            "30",
+            0..=300,
+            "how far the issuer's clock and ours may be apart",
+        );
+        let stale_max = reader.secs(
+            "JWKS_STALE_SECS_MAX",
+            "21600",
+            1..=604_800,
+            "how long the keys are used after they were last fetched",
+        );
+        let project_id = project_id?;
+        let issuer = issuer?.unwrap_or_else(|| format!("{GOOGLE_ISSUER}{project_id}"));
+        Some(Self { project_id, issuer, keys_url: keys_url?, skew: skew?, stale_max: stale_max? })
+    }
+}
+
+fn project_id(text: &str) -> Option<String> {
+    let of_id = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    let good = (6..=30).contains(&text.len()) && text.bytes().all(of_id);
+    good.then(|| text.to_owned())
+}
+
+/// Reads a URL that nobody on the way can change the answer of.
+fn url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let safe = match url.scheme() {
+        "https" => true,
+        "http" => url.host_str().is_some_and(is_this_machine),
+        _ => false,
+    };
+    // A name or a password would end up in logs.
+    let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    (safe && plain).then_some(url)
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::Env;
+
+    use super::*;
+
+    fn read(env: &Env) -> Result<Settings, String> {
+        Reader::new(env).finish(Settings::read).map_err(|problems| problems.to_string())
+    }
+
+    fn project() -> Env {
+        Env::of([("FIREBASE_PROJECT_ID", "demo-x")])
+    }
+
+    #[test]
+    fn only_the_project_is_required() {
+        let settings = read(&project()).unwrap();
+        assert_eq!(settings.issuer, "https://securetoken.google.com/demo-x");
+        assert_eq!(settings.keys_url.as_str(), GOOGLE_KEYS);
+        assert_eq!(settings.skew, Duration::from_secs(30));
+        assert_eq!(settings.stale_max, Duration::from_hours(6));
+        assert_eq!(read(&Env::default()).unwrap_err(), "FIREBASE_PROJECT_ID is required");
+    }
+
+    #[test]
+    fn a_project_id_is_a_label() {
+        for bad in ["short", "Demo-x", "demo_x", "demo.x", "demo-x/../y", "a".repeat(31).as_str()] {
+            let env = Env::default().with("FIREBASE_PROJECT_ID", bad);
+            assert!(read(&env).unwrap_err().starts_with("FIREBASE_PROJECT_ID must be"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn urls_are_https_or_on_this_machine() {
+        let good = [
+            "https://keys.example.com/jwk?x=1",
+            "http://127.0.0.1:9099/keys",
+            "http://127.9.9.9/",
+            "http://[::1]:9099/keys",
+            "http://localhost:9099/keys",
+        ];
+        for text in good {
+            let env = project().with("JWKS_URL", text).with("TOKEN_ISSUER", text);
+            assert_eq!(read(&env).unwrap().issuer, text);
+        }
+        let bad = [
+            "http://keys.example.com/",
+            "http://10.0.0.1/",
+            "http://0.0.0.0/",
+            "http://localhost.example.com/",
+            "http://127.0.0.1.example.com/",
+            "http://127.0.0.1@example.com/",
+            "https://user:hunter2@example.com/",
+            "file:///etc/keys",
+            "keys.example.com",
+            "/keys",
+        ];
+        for text in bad {
+            let env = project().with("JWKS_URL", text).with("TOKEN_ISSUER", text);
+            assert_eq!(read(&env).unwrap_err().lines().count(), 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn spans_have_bounds() {
+        let env = project().with("TOKEN_SKEW_SECS", "301").with("JWKS_STALE_SECS_MAX", "0");
+        assert_eq!(read(&env).unwrap_err().lines().count(), 2);
+    }
+}

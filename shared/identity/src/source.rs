@@ -1,0 +1,253 @@
+//! Where the keys are at hand: fetched once for everybody, refreshed behind the callers' backs.
+//!
+//! At most one fetch is under way. It is a task of its own, so that a caller who goes away does not
+//! end it for the others.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use clock::Clock;
+use tokio::{sync::watch, time::Instant};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    Error, FetchError, Settings,
+    fetch::{Fetched, Fetcher},
+    keys::{Key, KeySet},
+    pace::{Moment, Pace, Why},
+};
+
+/// How the keys stand, for health.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeysState {
+    /// There never were any.
+    Never,
+    /// They are as new as their server wants them.
+    Fresh,
+    /// They should have been fetched again. Past [`Settings::stale_max`] they are not used.
+    Stale {
+        /// How long ago they were fetched.
+        age: Duration,
+    },
+}
+
+/// Holds the keys and fetches them.
+#[derive(Debug)]
+pub(crate) struct Source {
+    fetcher: Fetcher,
+    stale_max: Duration,
+    clock: Clock,
+    tasks: TaskTracker,
+    keys: RwLock<Option<Arc<KeySet>>>,
+    desk: Mutex<Desk>,
+    fetches: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// What is known of the fetches.
+#[derive(Debug, Default)]
+struct Desk {
+    pace: Pace,
+    /// The last fetch. It is under way for as long as its task holds the other end.
+    flight: Option<watch::Receiver<()>>,
+    /// Why the last fetch failed, if it did.
+    error: Option<Arc<FetchError>>,
+}
+
+impl Source {
+    pub(crate) fn new(settings: &Settings, clock: Clock, tasks: TaskTracker) -> Self {
+        Self {
+            fetcher: Fetcher::new(settings.keys_url.clone()),
+            stale_max: settings.stale_max,
+            clock,
+            tasks,
+            keys: RwLock::default(),
+            desk: Mutex::default(),
+            fetches: AtomicU64::default(),
+            failures: AtomicU64::default(),
+        }
+    }
+
+    /// The keys, if there are any that may be used. Starts to fetch new ones when they are due.
+    pub(crate) fn held(self: &Arc<Self>) -> Option<Arc<KeySet>> {
+        let now = self.now();
+        let set = self.usable(now)?;
+        if set.due(now) {
+            // Nobody waits for this one.
+            drop(self.fly(Why::Due, now, Some(&set)));
+        }
+        Some(set)
+    }
+
+    /// The keys, fetched if there are none.
+    pub(crate) async fn set(self: &Arc<Self>) -> Result<Arc<KeySet>, Error> {
+        if let Some(set) = self.held() {
+            return Ok(set);
+        }
+        self.flown(Why::None, None).await;
+        self.usable(self.now()).ok_or_else(|| self.unavailable())
+    }
+
+    /// The key of this name, and fetches once more if there is none.
+    pub(crate) async fn key(self: &Arc<Self>, kid: &str) -> Result<Arc<Key>, Error> {
+        let set = self.set().await?;
+        if let Some(key) = set.find(kid) {
+            return Ok(Arc::clone(key));
+        }
+        self.flown(Why::Unknown, Some(&set)).await;
+        let now = self.now();
+        let set = self.usable(now).ok_or_else(|| self.unavailable())?;
+        match set.find(kid) {
+            Some(key) => Ok(Arc::clone(key)),
+            // It may be a newer key than ours: a good token must not be called bad.
+            None if set.due(now) => Err(self.unavailable()),
+            None => Err(Error::Invalid("unknown key")),
+        }
+    }
+
+    /// How the keys stand.
+    pub(crate) fn state(&self) -> KeysState {
+        let now = self.now();
+        match self.any() {
+            None => KeysState::Never,
+            Some(set) if set.due(now) => KeysState::Stale { age: set.age(now) },
+            Some(_) => KeysState::Fresh,
+        }
+    }
+
+    /// What the last fetch failed of, if it failed.
+    pub(crate) fn error(&self) -> Option<Arc<FetchError>> {
+        self.desk().error.clone()
+    }
+
+    pub(crate) fn fetches(&self) -> u64 {
+        self.fetches.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    fn unavailable(&self) -> Error {
+        Error::KeysUnavailable(self.error().unwrap_or_else(|| Arc::new(FetchError::GivenUp)))
+    }
+
+    fn usable(&self, now: Moment) -> Option<Arc<KeySet>> {
+        self.any().filter(|set| set.age(now) <= self.stale_max)
+    }
+
+    fn any(&self) -> Option<Arc<KeySet>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Moment {
+        Moment { instant: Instant::now(), unix_secs: self.clock.unix_secs() }
+    }
+
+    /// Waits for a fetch, if one is under way or may start.
+    async fn flown(self: &Arc<Self>, why: Why, seen: Option<&Arc<KeySet>>) {
+        if let Some(mut flight) = self.fly(why, self.now(), seen) {
+            // Nothing is ever sent: it ends when the task drops its end, however the task ends.
+            let _landed = flight.changed().await;
+        }
+    }
+
+    /// Joins the fetch that is under way, or starts one if it may.
+    ///
+    /// `seen` is what the caller found wanting: if other keys have come in the meantime there is
+    /// nothing to fetch.
+    fn fly(
+        self: &Arc<Self>,
+        why: Why,
+        now: Moment,
+        seen: Option<&Arc<KeySet>>,
+    ) -> Option<watch::Receiver<()>> {
+        let mut desk = self.desk();
+        if let Some(flight) = &desk.flight
+            && flight.has_changed().is_ok()
+        {
+            return Some(flight.clone());
+        }
+        let same = match (self.usable(now), seen) {
+            (Some(have), Some(seen)) => Arc::ptr_eq(&have, seen),
+            (have, seen) => have.is_none() && seen.is_none(),
+        };
+        if !same || !desk.pace.start(why, now.instant) {
+            return None;
+        }
+        let (landing, flight) = watch::channel(());
+        desk.flight = Some(flight.clone());
+        drop(desk);
+        self.fetches.fetch_add(1, Ordering::Relaxed);
+        let source = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let outcome = source.fetcher.fetch().await;
+            source.land(outcome);
+            drop(landing);
+        });
+        Some(flight)
+    }
+
+    /// Takes in what a fetch has brought. The old keys stay unless there are new ones.
+    fn land(&self, outcome: Result<Fetched, FetchError>) {
+        let now = self.now();
+        let mut desk = self.desk();
+        match outcome {
+            Ok(Fetched { keys, max_age }) => {
+                let set = KeySet::new(keys, self.any().as_deref(), now, max_age);
+                tracing::debug!(
+                    keys = set.len(),
+                    max_age = max_age.as_secs(),
+                    "token keys fetched"
+                );
+                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
+                desk.pace.succeeded();
+                desk.error = None;
+            }
+            Err(error) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(
+                    class = error.class(),
+                    error = &error as &dyn std::error::Error,
+                    "token keys not fetched"
+                );
+                desk.pace.failed(now.instant);
+                desk.error = Some(Arc::new(error));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::{Env, Reader};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn keys_that_came_in_the_meantime_are_not_fetched_again() {
+        let env = Env::of([("FIREBASE_PROJECT_ID", "demo-x"), ("JWKS_URL", "http://[::1]:1/")]);
+        let settings = Reader::new(&env).finish(Settings::read).unwrap();
+        let source = Arc::new(Source::new(&settings, Clock::at(0), TaskTracker::new()));
+        let now = source.now();
+        let set = || Arc::new(KeySet::new(Vec::new(), None, now, Duration::from_hours(1)));
+        let (seen, newer) = (set(), set());
+        *source.keys.write().unwrap() = Some(Arc::clone(&newer));
+        assert!(source.fly(Why::None, now, None).is_none());
+        assert!(source.fly(Why::Due, now, Some(&seen)).is_none());
+        assert!(source.fly(Why::Unknown, now, Some(&seen)).is_none());
+        assert_eq!(source.fetches(), 0);
+        assert!(source.fly(Why::Unknown, now, Some(&newer)).is_some());
+        assert!(source.fly(Why::Due, now, Some(&newer)).is_some());
+        assert_eq!(source.fetches(), 1);
+    }
+}

@@ -1,0 +1,201 @@
+//! Key servers that hang, fail and come back, and floods while they do.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
+
+use super::support::{Answer, NOW, World, header, jwk, sign_as, token, with_claim, with_header};
+use crate::{Error, FetchError, KeysState, Person};
+
+type Told = Result<Arc<Person>, Error>;
+
+async fn at_once(world: &World, tokens: impl IntoIterator<Item = String>) -> Vec<Told> {
+    let mut calls = JoinSet::new();
+    for token in tokens {
+        let verifier = world.verifier.clone();
+        calls.spawn(async move { verifier.verify(&token).await });
+    }
+    calls.join_all().await
+}
+
+fn forever() -> String {
+    with_claim("exp", json!(NOW + 1_000_000))
+}
+
+/// Lets the monotonic clock pass over what we would otherwise wait for.
+async fn pass(span: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(span).await;
+    tokio::time::resume();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_500_calls_share_one_fetch() {
+    let world = World::new(Answer::keys(&[jwk(0, "k1")])).await;
+    let tokens = (0..500).map(|n| with_claim("email", json!(format!("{n}@example.com"))));
+    let told = at_once(&world, tokens.collect::<Vec<_>>()).await;
+    assert!(told.iter().all(Result::is_ok));
+    assert_eq!((world.requests(), world.verifier.fetches_total()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_costs_500_calls_one_fetch_and_3_seconds() {
+    let (world, tokens) = (World::new(Answer::Hang).await, vec![token(|_, _| {}); 500]);
+    let started = Instant::now();
+    let told = at_once(&world, tokens).await;
+    assert!(started.elapsed() < Duration::from_millis(3500), "{:?}", started.elapsed());
+    for told in told {
+        let Err(Error::KeysUnavailable(why)) = told else { panic!("{told:?}") };
+        assert!(matches!(*why, FetchError::TimedOut), "{why}");
+    }
+    assert_eq!((world.requests(), world.verifier.fetches_total()), (1, 1));
+    assert_eq!(world.verifier.fetch_failures_total(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_read_waits_for_no_keys() {
+    let world = World::new(Answer::Hang).await;
+    let good = token(|_, _| {});
+    let unsigned = good.trim_end_matches(|letter| letter != '.');
+    for token in ["", "a.b.c", unsigned, &with_header("alg", json!("none"))] {
+        assert!(matches!(world.verifier.verify(token).await, Err(Error::Invalid(_))));
+    }
+    assert_eq!(world.verifier.fetches_total(), 0);
+}
+
+#[tokio::test]
+async fn old_keys_serve_while_the_server_hangs_and_nobody_waits_for_it() {
+    let world = World::warm().await;
+    world.answers(Answer::Hang);
+    world.clock.advance(Duration::from_mins(50));
+    pass(Duration::from_hours(1)).await;
+    let email = |n| json!(format!("{n}@example.com"));
+    let tokens: Vec<_> = (0..200).map(|n| with_claim("email", email(n))).collect();
+    let started = Instant::now();
+    for fresh in tokens {
+        world.verifier.verify(&fresh).await.unwrap();
+    }
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert_eq!(world.verifier.fetches_total(), 2);
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_does_not_end_the_fetch() {
+    let gate = Arc::new(Semaphore::new(0));
+    let keys = Answer::keys(&[jwk(0, "k1")]);
+    let world = World::new(Answer::Held(Arc::clone(&gate), Box::new(keys))).await;
+    let token = token(|_, _| {});
+    let first = tokio::time::timeout(Duration::from_millis(50), world.verifier.verify(&token));
+    assert!(first.await.is_err());
+    gate.add_permits(1);
+    world.verifier.verify(&token).await.unwrap();
+    assert_eq!(world.verifier.fetches_total(), 1);
+}
+
+#[tokio::test]
+async fn without_keys_the_server_is_asked_once_a_second() {
+    let world = World::new(Answer::Close).await;
+    assert_eq!(world.verifier.keys_state(), KeysState::Never);
+    for fetches in 1..=3 {
+        for _again in 0..50 {
+            let told = world.verifier.verify(&token(|_, _| {})).await;
+            assert!(matches!(told, Err(Error::KeysUnavailable(_))), "{told:?}");
+        }
+        assert_eq!(world.verifier.fetches_total(), fetches);
+        pass(Duration::from_secs(1)).await;
+    }
+    world.answers(Answer::keys(&[jwk(0, "k1")]));
+    world.verifier.verify(&token(|_, _| {})).await.unwrap();
+    assert_eq!(world.verifier.keys_state(), KeysState::Fresh);
+    assert!(world.verifier.keys_error().is_none());
+    world.verifier.warm().await;
+    assert_eq!(world.verifier.fetches_total(), 4);
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_keys_costs_one_fetch_in_30_seconds() {
+    let world = World::warm().await;
+    let flood = || (0..500).map(|n| with_header("kid", json!(format!("f{n}"))));
+    for fetches in [2, 3] {
+        for told in at_once(&world, flood()).await {
+            assert!(matches!(told, Err(Error::Invalid(_))), "{told:?}");
+        }
+        assert_eq!(world.verifier.fetches_total(), fetches);
+        world.verifier.verify(&token(|_, _| {})).await.unwrap();
+        pass(Duration::from_secs(30)).await;
+    }
+    assert_eq!(world.verifier.remembered_len(), 1);
+}
+
+#[tokio::test]
+async fn a_new_key_is_found_by_its_first_token() {
+    let world = World::warm().await;
+    world.answers(Answer::keys(&[jwk(0, "k1"), jwk(1, "k2")]));
+    let rsa = &aws_lc_rs::signature::RSA_PKCS1_SHA256;
+    let head = header().to_string().replace("k1", "k2");
+    let token = sign_as(1, rsa, &head, &super::support::claims().to_string());
+    for told in at_once(&world, vec![token; 500]).await {
+        told.unwrap();
+    }
+    assert_eq!(world.requests(), 2);
+}
+
+#[tokio::test]
+async fn keys_serve_until_they_are_too_old_and_again_once_there_are_new_ones() {
+    let world = World::warm().await;
+    let remembered = forever();
+    world.verifier.verify(&remembered).await.unwrap();
+    world.answers(Answer::Close);
+    world.clock.advance(Duration::from_hours(6));
+    let fresh = with_claim("exp", json!(NOW + 2_000_000));
+    world.verifier.verify(&remembered).await.unwrap();
+    world.verifier.verify(&fresh).await.unwrap();
+    world.settle().await;
+    let age = Duration::from_hours(6);
+    assert_eq!(world.verifier.keys_state(), KeysState::Stale { age });
+    // A key we do not have may exist by now: that is not the caller's fault.
+    let unknown = with_header("kid", json!("k9"));
+    let told = world.verifier.verify(&unknown).await;
+    assert!(matches!(told, Err(Error::KeysUnavailable(_))), "{told:?}");
+
+    world.clock.advance(Duration::from_secs(1));
+    for token in [&remembered, &fresh, &unknown] {
+        let told = world.verifier.verify(token).await;
+        assert!(matches!(told, Err(Error::KeysUnavailable(_))), "{told:?}");
+    }
+    world.answers(Answer::keys(&[jwk(0, "k1")]));
+    pass(Duration::from_secs(1)).await;
+    world.verifier.verify(&remembered).await.unwrap();
+    assert_eq!(world.verifier.keys_state(), KeysState::Fresh);
+}
+
+#[tokio::test]
+async fn a_machine_that_slept_fetches_the_keys_behind_the_callers_back() {
+    let world = World::warm().await;
+    world.clock.advance(Duration::from_mins(1));
+    world.verifier.verify(&token(|_, _| {})).await.unwrap();
+    world.settle().await;
+    assert_eq!(world.verifier.fetches_total(), 1);
+    world.clock.advance(Duration::from_secs(2));
+    world.verifier.verify(&token(|_, _| {})).await.unwrap();
+    world.settle().await;
+    assert_eq!((world.verifier.fetches_total(), world.requests()), (2, 2));
+    assert_eq!(world.verifier.keys_state(), KeysState::Fresh);
+}
+
+#[tokio::test]
+async fn a_refresh_that_fails_is_tried_again_after_30_seconds() {
+    let world = World::warm().await;
+    world.answers(Answer::Close);
+    pass(Duration::from_hours(1)).await;
+    world.clock.advance(Duration::from_secs(3500));
+    for fetches in 2..=3 {
+        for _again in 0..50 {
+            world.verifier.verify(&token(|_, _| {})).await.unwrap();
+            world.settle().await;
+        }
+        assert_eq!(world.verifier.fetches_total(), fetches);
+        pass(Duration::from_secs(30)).await;
+    }
+}

@@ -1,0 +1,164 @@
+//! A panic is one failed call: the process, the connection and its other streams live on.
+
+use std::{
+    any::Any,
+    backtrace::Backtrace,
+    cell::{Cell, RefCell},
+    panic::{self, AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use fault::Fault;
+use http_body::{Body as _, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tonic::{Status, body::Body};
+use tower::Service;
+
+use crate::{BoxError, Request, Response};
+
+/// A call that panicked: where, and with which words.
+#[derive(Debug, thiserror::Error)]
+#[error("panicked: {message}\n{backtrace}")]
+pub(crate) struct Panicked {
+    message: String,
+    backtrace: String,
+}
+
+thread_local! {
+    /// Whether a panic on this thread is about to be caught by this layer.
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+    /// What the hook saw of the last panic on this thread.
+    static SEEN: RefCell<Option<Panicked>> = const { RefCell::new(None) };
+}
+
+/// Has panics of calls logged with their call, and all others as lines of their own.
+pub fn install_hook() {
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or_else(String::new, ToString::to_string);
+        let message = format!("{} at {place}", words(info.payload()));
+        let backtrace = Backtrace::force_capture().to_string();
+        if IS_CAUGHT.get() {
+            SEEN.set(Some(Panicked { message, backtrace }));
+        } else {
+            tracing::error!(backtrace, "panicked outside of a call: {message}");
+        }
+    }));
+}
+
+fn words(payload: &dyn Any) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without words")
+}
+
+/// Runs `work`, and makes a panic in it an error.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    let outer = IS_CAUGHT.replace(true);
+    // What a panic leaves half done belongs to this one call, which ends here.
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    IS_CAUGHT.set(outer);
+    outcome.map_err(|payload| {
+        let message = words(&*payload).to_owned();
+        SEEN.take().unwrap_or_else(|| Panicked { message, backtrace: String::new() })
+    })
+}
+
+/// Catches the panics of `S`.
+#[derive(Clone, Debug)]
+pub(crate) struct CatchPanic<S> {
+    inner: S,
+}
+
+impl<S> CatchPanic<S> {
+    pub(crate) fn new(inner: S) -> Self {
+        Self { inner }
+    }
+}
+
+// === impl CatchPanic ===
+
+impl<S> Service<Request> for CatchPanic<S>
+where
+    S: Service<Request, Response = Response, Error = BoxError>,
+{
+    type Response = Response;
+    type Error = BoxError;
+    type Future = CatchPanicFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        match caught(|| self.inner.call(request)) {
+            Ok(inner) => CatchPanicFuture { inner: Some(inner), panicked: None },
+            Err(panicked) => CatchPanicFuture { inner: None, panicked: Some(panicked) },
+        }
+    }
+}
+
+pin_project! {
+    pub(crate) struct CatchPanicFuture<F> {
+        #[pin]
+        inner: Option<F>,
+        panicked: Option<Panicked>,
+    }
+}
+
+impl<F> Future for CatchPanicFuture<F>
+where
+    F: Future<Output = Result<Response, BoxError>>,
+{
+    type Output = Result<Response, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(inner) = this.inner.as_pin_mut() else {
+            let panicked = this.panicked.take();
+            return Poll::Ready(Err(panicked.map_or_else(|| "polled again".into(), Into::into)));
+        };
+        let response = match caught(|| inner.poll(cx)) {
+            Ok(outcome) => ready!(outcome)?,
+            Err(panicked) => return Poll::Ready(Err(panicked.into())),
+        };
+        Poll::Ready(Ok(response.map(|inner| {
+            if inner.is_end_stream() {
+                inner
+            } else {
+                Body::new(CatchPanicBody { inner: Some(inner) })
+            }
+        })))
+    }
+}
+
+/// A body whose panic is its last error.
+struct CatchPanicBody {
+    inner: Option<Body>,
+}
+
+impl http_body::Body for CatchPanicBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Some(inner) = self.inner.as_mut() else {
+            return Poll::Ready(None);
+        };
+        caught(|| Pin::new(inner).poll_frame(cx)).unwrap_or_else(|panicked| {
+            self.inner = None;
+            Poll::Ready(Some(Err(Fault::internal(panicked).into())))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(SizeHint::default, http_body::Body::size_hint)
+    }
+}

@@ -1,0 +1,134 @@
+//! A Connect request's body as one gRPC message, read and translated when it is asked for.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use fault::{Fault, Reason};
+use http::{HeaderMap, HeaderValue};
+use http_body::Frame;
+use proto::JsonError;
+use tonic::{Status, body::Body};
+
+/// The client's deadline, in milliseconds.
+const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+
+/// What has to be done to the message.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Translation {
+    None,
+    Json(fn(&[u8]) -> Result<Vec<u8>, JsonError>),
+}
+
+/// Reads a whole message, bounded, and hands it out as one frame.
+pub(super) struct TranslatedBody {
+    inner: Body,
+    read: BytesMut,
+    translation: Option<Translation>,
+    message_bytes_max: usize,
+    is_over: bool,
+}
+
+impl TranslatedBody {
+    /// Without a translation the RPC cannot be called in this form, and the body says so.
+    pub(super) fn new(
+        inner: Body,
+        translation: Option<Translation>,
+        message_bytes_max: usize,
+    ) -> Self {
+        let read = BytesMut::new();
+        Self { inner, read, translation, message_bytes_max, is_over: false }
+    }
+
+    fn translate(&mut self) -> Result<Frame<Bytes>, Status> {
+        let read = self.read.split().freeze();
+        let message = match self.translation {
+            None => return Err(Reason::Unimplemented.into()),
+            Some(Translation::None) => read,
+            Some(Translation::Json(to_proto)) => to_proto(&read)
+                .map_err(|error| {
+                    Fault::invalid("", "the body is not the JSON of this method's message")
+                        .because(error)
+                })?
+                .into(),
+        };
+        let length = u32::try_from(message.len()).map_err(|_too_long| Reason::MessageTooLarge)?;
+        let mut frame = BytesMut::with_capacity(message.len() + 5);
+        frame.put_u8(0);
+        frame.put_u32(length);
+        frame.put(message);
+        Ok(Frame::data(frame.freeze()))
+    }
+}
+
+impl http_body::Body for TranslatedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        while !self.is_over {
+            match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    if self.read.len() + data.len() > self.message_bytes_max {
+                        self.is_over = true;
+                        return Poll::Ready(Some(Err(Reason::MessageTooLarge.into())));
+                    }
+                    self.read.extend_from_slice(&data);
+                }
+                Some(Err(status)) => return Poll::Ready(Some(Err(status))),
+                None => {
+                    self.is_over = true;
+                    return Poll::Ready(Some(self.translate()));
+                }
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+/// Writes Connect's deadline as gRPC's. One that cannot be read stays unreadable.
+pub(super) fn set_timeout(headers: &mut HeaderMap) {
+    let Some(sent) = headers.remove(CONNECT_TIMEOUT) else {
+        return;
+    };
+    let millis = sent.to_str().ok().filter(|text| (1..=10).contains(&text.len()));
+    let millis = millis.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let timeout = match millis.and_then(|text| text.parse::<u64>().ok()) {
+        // gRPC has room for eight digits; whole seconds are exact enough beyond them.
+        Some(millis) if millis > 99_999_999 => format!("{}S", millis / 1000),
+        Some(millis) => format!("{millis}m"),
+        None => "malformed".to_owned(),
+    };
+    if let Ok(timeout) = HeaderValue::from_str(&timeout) {
+        headers.insert(GRPC_TIMEOUT, timeout);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_in_milliseconds_is_written_in_grpcs_eight_digits() {
+        for (sent, written) in [
+            ("250", "250m"),
+            ("99999999", "99999999m"),
+            ("9999999999", "9999999S"),
+            ("-1", "malformed"),
+            ("1e3", "malformed"),
+            ("", "malformed"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONNECT_TIMEOUT, HeaderValue::from_str(sent).unwrap());
+            set_timeout(&mut headers);
+            assert_eq!(headers[GRPC_TIMEOUT], written, "{sent}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Watches a call's messages go by: counts them, and refuses what is too large or too many before
+//! it is read.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use call::Outcome;
+use fault::Reason;
+use http_body::Frame;
+use proto::{Kind, Method};
+use tonic::{Status, body::Body};
+
+/// A message's flag and length.
+const HEADER_BYTES: usize = 5;
+
+/// Follows gRPC's length-prefixed messages through chunks that are cut anywhere.
+#[derive(Debug, Default)]
+pub(crate) struct Scanner {
+    header: [u8; HEADER_BYTES],
+    header_bytes: usize,
+    bytes_left: usize,
+}
+
+/// What a chunk held.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(crate) struct Seen {
+    /// Messages that began.
+    pub(crate) messages: u64,
+    /// The length of the longest of them.
+    pub(crate) bytes_max: usize,
+}
+
+impl Scanner {
+    pub(crate) fn scan(&mut self, mut chunk: &[u8]) -> Seen {
+        let mut seen = Seen::default();
+        while !chunk.is_empty() {
+            if self.bytes_left > 0 {
+                let skipped = self.bytes_left.min(chunk.len());
+                self.bytes_left -= skipped;
+                chunk = &chunk[skipped..];
+                continue;
+            }
+            self.header[self.header_bytes] = chunk[0];
+            self.header_bytes += 1;
+            chunk = &chunk[1..];
+            if self.header_bytes == HEADER_BYTES {
+                let [_flag, length @ ..] = self.header;
+                self.header_bytes = 0;
+                self.bytes_left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+                seen.messages += 1;
+                seen.bytes_max = seen.bytes_max.max(self.bytes_left);
+            }
+        }
+        seen
+    }
+}
+
+/// A request's body, as far as its RPC allows one.
+pub(crate) struct RequestFrames {
+    inner: Body,
+    scanner: Scanner,
+    outcome: Outcome,
+    messages: u64,
+    messages_max: u64,
+    message_bytes_max: usize,
+    is_over: bool,
+}
+
+impl RequestFrames {
+    pub(crate) fn new(
+        inner: Body,
+        method: Option<&Method>,
+        outcome: Outcome,
+        message_bytes_max: usize,
+    ) -> Self {
+        let messages_max = match method.map(|method| method.kind) {
+            Some(Kind::Unary | Kind::ServerStream) => 1,
+            Some(Kind::ClientStream | Kind::BidiStream) | None => u64::MAX,
+        };
+        let scanner = Scanner::default();
+        Self {
+            inner,
+            scanner,
+            outcome,
+            messages: 0,
+            messages_max,
+            message_bytes_max,
+            is_over: false,
+        }
+    }
+
+    fn refuse(&mut self, reason: Reason) -> Option<Result<Frame<Bytes>, Status>> {
+        self.is_over = true;
+        Some(Err(reason.into()))
+    }
+
+    fn read(&mut self, data: Frame<Bytes>) -> Option<Result<Frame<Bytes>, Status>> {
+        let seen = data.data_ref().map(|chunk| self.scanner.scan(chunk)).unwrap_or_default();
+        self.messages += seen.messages;
+        self.outcome.count_received(seen.messages);
+        if seen.bytes_max > self.message_bytes_max {
+            return self.refuse(Reason::MessageTooLarge);
+        }
+        // gRPC calls it a wrong cardinality, and answers 12.
+        if self.messages > self.messages_max {
+            return self.refuse(Reason::Unimplemented);
+        }
+        Some(Ok(data))
+    }
+
+    fn end(&mut self) -> Option<Result<Frame<Bytes>, Status>> {
+        if self.messages == 0 && self.messages_max == 1 && !self.is_over {
+            return self.refuse(Reason::Unimplemented);
+        }
+        self.is_over = true;
+        None
+    }
+}
+
+impl http_body::Body for RequestFrames {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            Some(Ok(frame)) => self.read(frame),
+            Some(Err(status)) => Some(Err(status)),
+            None => self.end(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_seen_wherever_the_chunks_are_cut() {
+        let stream = [&[0, 0, 0, 0, 3, 1, 2, 3][..], &[0, 0, 0, 0, 0], &[0, 0, 0, 1, 0]].concat();
+        for cut in 0..stream.len() {
+            let mut scanner = Scanner::default();
+            let (first, second) = (scanner.scan(&stream[..cut]), scanner.scan(&stream[cut..]));
+            assert_eq!(first.messages + second.messages, 3, "cut at {cut}");
+            assert_eq!(first.bytes_max.max(second.bytes_max), 256, "cut at {cut}");
+        }
+    }
+}

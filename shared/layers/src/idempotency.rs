@@ -1,0 +1,73 @@
+//! Asks for an idempotency key wherever the rule says that a mutation happens exactly once.
+
+use std::{
+    convert::Infallible,
+    task::{Context, Poll},
+};
+
+use call::{Call, IdempotencyKey};
+use futures_util::{
+    TryFutureExt,
+    future::{Either, MapErr, Ready, ready},
+};
+use proto::Mutation;
+use tower::Service;
+
+use crate::{BoxError, Request, Response};
+
+/// The rule asks for a key and there is none.
+#[derive(Debug, thiserror::Error)]
+#[error("the idempotency key is missing")]
+pub(crate) struct KeyMissing;
+
+/// Puts the idempotency key of every call of `S` into its [`Call`].
+#[derive(Clone, Debug)]
+pub(crate) struct Idempotency<S> {
+    inner: S,
+}
+
+impl<S> Idempotency<S> {
+    pub(crate) fn new(inner: S) -> Self {
+        Self { inner }
+    }
+}
+
+fn take_key(request: &mut Request) -> Result<(), BoxError> {
+    let (parts, extensions) = (IdempotencyKey::of(request.headers()), request.extensions_mut());
+    let Some(call) = extensions.get_mut::<Call>() else {
+        return Ok(());
+    };
+    let mutation = call.method.map(|method| method.rule.mutation);
+    // Elsewhere the header means nothing, whatever it holds.
+    if mutation == Some(Mutation::ExactlyOnce) {
+        call.idempotency_key = Some(parts?.ok_or(KeyMissing)?);
+    }
+    Ok(())
+}
+
+fn never(infallible: Infallible) -> BoxError {
+    match infallible {}
+}
+
+// === impl Idempotency ===
+
+impl<S> Service<Request> for Idempotency<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = BoxError;
+    type Future =
+        Either<MapErr<S::Future, fn(Infallible) -> BoxError>, Ready<Result<Response, BoxError>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(never)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        match take_key(&mut request) {
+            Ok(()) => Either::Left(self.inner.call(request).map_err(never as fn(_) -> _)),
+            Err(error) => Either::Right(ready(Err(error))),
+        }
+    }
+}

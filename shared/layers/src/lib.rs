@@ -1,0 +1,26 @@
+//! What stands between the wire and a handler: one file per layer, composed in [`stack`].
+//!
+//! A layer raises a small type of its own; only [`rescue`] turns one into a status.
+
+pub mod stack;
+mod trace;
+mod protocols;
+mod connect;
+mod rescue;
+mod catch_panic;
+mod deadline;
+mod authenticate;
+mod idempotency;
+mod frames;
+
+pub use catch_panic::install_hook;
+pub use stack::{Inbound, Stack, inbound};
+
+/// A request, in gRPC's shape below `protocols`.
+pub type Request = http::Request<tonic::body::Body>;
+
+/// An answer, in gRPC's shape below `protocols`.
+pub type Response = http::Response<tonic::body::Body>;
+
+/// What a layer below `rescue` raises.
+pub type BoxError = tower::BoxError;

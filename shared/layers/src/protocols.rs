@@ -1,0 +1,112 @@
+//! Gives everything below gRPC, whatever the client speaks, and the client its own shape back.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    task::{Context, Poll},
+};
+
+use call::{Call, RequestId};
+use futures_util::future::{BoxFuture, Either};
+use http::{HeaderValue, Method, StatusCode, header};
+use tonic::{Code, body::Body};
+use tower::Service;
+
+use crate::{Request, Response, connect};
+
+/// What a POST may carry.
+const ACCEPTED: &str =
+    "application/grpc, application/grpc+proto, application/json, application/proto";
+
+/// What the client speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Protocol {
+    Grpc,
+    Connect(connect::Codec),
+}
+
+/// Translates for `S`.
+#[derive(Clone, Debug)]
+pub(crate) struct Protocols<S> {
+    inner: S,
+    message_bytes_max: usize,
+}
+
+impl<S> Protocols<S> {
+    pub(crate) fn new(inner: S, message_bytes_max: usize) -> Self {
+        Self { inner, message_bytes_max }
+    }
+}
+
+/// What the request's content type says; its parameters and its case make no difference.
+fn protocol(request: &Request) -> Option<Protocol> {
+    let content_type = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let essence = content_type.split(';').next()?.trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/grpc" | "application/grpc+proto" => Some(Protocol::Grpc),
+        "application/json" => Some(Protocol::Connect(connect::Codec::Json)),
+        "application/proto" => Some(Protocol::Connect(connect::Codec::Proto)),
+        _ => None,
+    }
+}
+
+/// An answer to what is no call at all.
+fn refuse(request: &Request, status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            headers.insert("accept-post", HeaderValue::from_static(ACCEPTED));
+        }
+        _ => {}
+    }
+    if let Some(call) = request.extensions().get::<Call>() {
+        call.outcome.set_ended(Code::Unimplemented, None);
+        headers.insert(RequestId::HEADER, call.id.to_value());
+    }
+    response
+}
+
+// === impl Protocols ===
+
+type Answer = Result<Response, Infallible>;
+
+impl<S> Service<Request> for Protocols<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<S::Future, Either<BoxFuture<'static, Answer>, Ready<Answer>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let is_known = request.extensions().get::<Call>().is_some_and(|call| call.method.is_some());
+        let refusal = match (request.method(), protocol(&request)) {
+            (&Method::POST, Some(Protocol::Grpc)) => {
+                return Either::Left(self.inner.call(request));
+            }
+            (&Method::POST, Some(Protocol::Connect(codec))) => {
+                let exchange = connect::Exchange::of(&request, codec);
+                let request = exchange.translate(request, self.message_bytes_max);
+                let answer = self.inner.call(request);
+                return Either::Right(Either::Left(Box::pin(async move {
+                    let Ok(response) = answer.await;
+                    Ok(exchange.answer(response).await)
+                })));
+            }
+            _ if !is_known => StatusCode::NOT_FOUND,
+            (&Method::POST, None) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            _ => StatusCode::METHOD_NOT_ALLOWED,
+        };
+        Either::Right(Either::Right(ready(Ok(refuse(&request, refusal)))))
+    }
+}

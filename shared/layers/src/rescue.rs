@@ -1,0 +1,233 @@
+//! Turns what the layers below raise into statuses, and completes every answer.
+//!
+//! An error of a layer, a refusal of the codec and a failure of the handler leave here alike: code,
+//! constant message, details, request id. A body that breaks ends in trailers, never in a reset.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use call::{Call, Outcome, RequestId};
+use fault::{Fault, Reason};
+use http::HeaderMap;
+use http_body::{Body as _, Frame, SizeHint};
+use identity::Error as TokenError;
+use pin_project_lite::pin_project;
+use tonic::{Code, Status, body::Body};
+use tower::Service;
+
+use crate::{
+    BoxError, Request, Response,
+    authenticate::Forbidden,
+    catch_panic::Panicked,
+    deadline::Expired,
+    frames::{RequestFrames, Scanner},
+    idempotency::KeyMissing,
+};
+
+/// Rescues the calls of `S`.
+#[derive(Clone, Debug)]
+pub(crate) struct Rescue<S> {
+    inner: S,
+    message_bytes_max: usize,
+}
+
+impl<S> Rescue<S> {
+    pub(crate) fn new(inner: S, message_bytes_max: usize) -> Self {
+        Self { inner, message_bytes_max }
+    }
+}
+
+/// What a layer raised, as a fault. Each type is told here and nowhere else.
+fn fault(error: BoxError) -> Fault {
+    if let Some(error) = error.downcast_ref::<TokenError>() {
+        let reason = match error {
+            TokenError::Missing => Reason::TokenMissing,
+            TokenError::Expired => Reason::TokenExpired,
+            TokenError::Revoked => Reason::TokenRevoked,
+            TokenError::Invalid(_) => Reason::TokenInvalid,
+            TokenError::KeysUnavailable(_) => Reason::KeysUnavailable,
+        };
+        return Fault::new(reason).because(Told(error.to_string()));
+    }
+    if error.is::<Expired>() {
+        return Reason::DeadlineExceeded.into();
+    }
+    if error.is::<KeyMissing>() {
+        return Reason::IdempotencyKeyMissing.into();
+    }
+    if error.is::<call::IdempotencyKeyError>() {
+        return Reason::IdempotencyKeyMissing.into();
+    }
+    if error.is::<call::TimeoutError>() {
+        return Fault::invalid("", "the header grpc-timeout must be 1 to 8 digits and a unit");
+    }
+    match error.downcast_ref::<Forbidden>() {
+        Some(Forbidden::Role) => return Reason::RoleRequired.into(),
+        Some(Forbidden::Service) => return Reason::ServiceRequired.into(),
+        None => {}
+    }
+    match error.downcast::<Panicked>() {
+        Ok(panicked) => Fault::internal(*panicked),
+        Err(error) => Fault::internal(error),
+    }
+}
+
+/// The text of an error that cannot be kept whole.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Told(String);
+
+// === impl Rescue ===
+
+impl<S> Service<Request> for Rescue<S>
+where
+    S: Service<Request, Response = Response, Error = BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = RescueFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Nothing below holds calls back; whatever it raises is raised by the call itself.
+        let _readiness = self.inner.poll_ready(cx);
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let call = request.extensions().get::<Call>();
+        let (id, outcome, method) = match call {
+            Some(call) => (call.id, call.outcome.clone(), call.method),
+            None => (RequestId::of(request.headers()), Outcome::default(), None),
+        };
+        let (told, bytes_max) = (outcome.clone(), self.message_bytes_max);
+        let request =
+            request.map(|body| Body::new(RequestFrames::new(body, method, told, bytes_max)));
+        RescueFuture { inner: self.inner.call(request), id, outcome }
+    }
+}
+
+pin_project! {
+    pub(crate) struct RescueFuture<F> {
+        #[pin]
+        inner: F,
+        id: RequestId,
+        outcome: Outcome,
+    }
+}
+
+impl<F> Future for RescueFuture<F>
+where
+    F: Future<Output = Result<Response, BoxError>>,
+{
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = match ready!(this.inner.poll(cx)) {
+            Ok(response) => response,
+            Err(error) => Status::from(fault(error)).into_http(),
+        };
+        if let Some(status) = response.extensions_mut().remove::<Status>() {
+            let foreign = Fault::behind(&status);
+            let status = foreign.map_or(status, Status::from);
+            this.outcome.set_ended(status.code(), Some(Arc::new(status.clone())));
+            response = status.into_http();
+            response.extensions_mut().remove::<Status>();
+        }
+        response.headers_mut().insert(RequestId::HEADER, this.id.to_value());
+        let (id, outcome) = (*this.id, this.outcome.clone());
+        Poll::Ready(Ok(response.map(|inner| {
+            if inner.is_end_stream() {
+                inner
+            } else {
+                Body::new(RescueBody::new(inner, id, outcome))
+            }
+        })))
+    }
+}
+
+/// A body that always ends in trailers.
+struct RescueBody {
+    inner: Body,
+    id: RequestId,
+    outcome: Outcome,
+    scanner: Scanner,
+    is_over: bool,
+}
+
+impl RescueBody {
+    fn new(inner: Body, id: RequestId, outcome: Outcome) -> Self {
+        Self { inner, id, outcome, scanner: Scanner::default(), is_over: false }
+    }
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        if let Some(data) = frame.data_ref() {
+            self.outcome.count_sent(self.scanner.scan(data).messages);
+        }
+        frame
+    }
+
+    fn complete(&mut self, trailers: HeaderMap) -> Frame<Bytes> {
+        self.is_over = true;
+        let status = Status::from_header_map(&trailers);
+        let code = status.as_ref().map_or(Code::Ok, Status::code);
+        let mut trailers = match status {
+            Some(status) if code != Code::Ok && status.details().is_empty() => {
+                self.end(Fault::behind(&status).map_or(status, Status::from))
+            }
+            status => {
+                self.outcome.set_ended(code, status.map(Arc::new));
+                trailers
+            }
+        };
+        trailers.insert(RequestId::HEADER, self.id.to_value());
+        Frame::trailers(trailers)
+    }
+
+    fn end(&self, status: Status) -> HeaderMap {
+        let mut trailers = HeaderMap::new();
+        // Only metadata that is no header could fail, and ours is made of constants.
+        let _outcome = status.add_header(&mut trailers);
+        self.outcome.set_ended(status.code(), Some(Arc::new(status)));
+        trailers
+    }
+}
+
+impl http_body::Body for RescueBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            Some(Ok(frame)) => Poll::Ready(Some(Ok(match frame.into_trailers() {
+                Ok(trailers) => self.complete(trailers),
+                Err(data) => self.pass(data),
+            }))),
+            Some(Err(status)) => {
+                let status = Fault::behind(&status).map_or(status, Status::from);
+                let trailers = self.end(status);
+                Poll::Ready(Some(Ok(self.complete(trailers))))
+            }
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

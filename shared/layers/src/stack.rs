@@ -1,0 +1,53 @@
+//! The stack of an inbound call, written once.
+
+use std::{convert::Infallible, time::Duration};
+
+use identity::Verifier;
+use telemetry::metrics::Metrics;
+use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
+
+use crate::{
+    Request, Response, authenticate::Authenticate, catch_panic::CatchPanic, deadline::Deadline,
+    idempotency::Idempotency, protocols::Protocols, rescue::Rescue, trace::Trace,
+};
+
+/// What the layers need to know.
+#[derive(Clone, Debug)]
+pub struct Inbound {
+    /// Counts every call.
+    pub metrics: Metrics,
+    /// Tells who calls.
+    pub verifier: Verifier,
+    /// `MAX_DEADLINE_MS`: the ceiling over every rule.
+    pub deadline_max: Duration,
+    /// `MAX_MESSAGE_BYTES`: the largest message that is read.
+    pub message_bytes_max: usize,
+}
+
+/// A service behind every layer.
+pub type Stack = BoxCloneSyncService<Request, Response, Infallible>;
+
+/// Puts the layers around `service`, outermost first.
+pub fn inbound<S>(parts: &Inbound, service: S) -> Stack
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    let stack = ServiceBuilder::new()
+        // Sees every outcome, that of a client which left as well.
+        .layer_fn(|inner| Trace::new(inner, parts.metrics.clone()))
+        // Everything below speaks gRPC, and every answer from below gets its client's shape.
+        .layer_fn(|inner| Protocols::new(inner, parts.message_bytes_max))
+        // What a layer below raises becomes a status here, complete with its details and its id.
+        .layer_fn(|inner| Rescue::new(inner, parts.message_bytes_max))
+        // A panic is one failed call. Above the deadline, so that no layer below can escape it.
+        .layer_fn(CatchPanic::new)
+        // Everything below is part of what the client waits for: keys, the pool, the handler.
+        .layer_fn(|inner| Deadline::new(inner, parts.deadline_max))
+        // From here on the caller is known.
+        .layer_fn(|inner| Authenticate::new(inner, parts.verifier.clone()))
+        // Below `authenticate`: a stranger is not told what a call lacks.
+        .layer_fn(Idempotency::new)
+        .service(service);
+    BoxCloneSyncService::new(stack)
+}

@@ -1,0 +1,201 @@
+//! Records how every call ended: in the metrics always, in the log when it failed or was slow.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use call::{Call, Outcome, RequestId};
+use http_body::{Body as _, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use proto::Method;
+use telemetry::metrics::Metrics;
+use tokio::time::Instant;
+use tonic::{Code, Status, body::Body};
+use tower::Service;
+
+use crate::{Request, Response};
+
+/// A call that succeeds within this writes no line: a line costs half of a bare call.
+const QUICK_MAX: Duration = Duration::from_secs(1);
+
+/// Records every call of `S`.
+#[derive(Clone, Debug)]
+pub(crate) struct Trace<S> {
+    inner: S,
+    metrics: Metrics,
+}
+
+impl<S> Trace<S> {
+    pub(crate) fn new(inner: S, metrics: Metrics) -> Self {
+        Self { inner, metrics }
+    }
+}
+
+// === impl Trace ===
+
+impl<S> Service<Request> for Trace<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = TraceFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let method = proto::method(request.uri().path());
+        let call = Call::new(RequestId::of(request.headers()), method);
+        let record = Record {
+            metrics: self.metrics.clone(),
+            method,
+            id: call.id,
+            outcome: call.outcome.clone(),
+            start: Instant::now(),
+        };
+        record.metrics.of(method).started();
+        request.extensions_mut().insert(call);
+        TraceFuture { inner: self.inner.call(request), record: Some(record) }
+    }
+}
+
+pin_project! {
+    /// An answer that is awaited; dropped before that, the client has left.
+    pub(crate) struct TraceFuture<F> {
+        #[pin]
+        inner: F,
+        record: Option<Record>,
+    }
+}
+
+impl<F> Future for TraceFuture<F>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(response) = ready!(this.inner.poll(cx));
+        let record = this.record.take();
+        Poll::Ready(Ok(response.map(|inner| {
+            if inner.is_end_stream() {
+                // Nothing will be polled: the call is over, and its record is written here.
+                drop(record);
+                inner
+            } else {
+                Body::new(TraceBody { inner, record })
+            }
+        })))
+    }
+}
+
+/// An answer's body; the call is over when it is.
+struct TraceBody {
+    inner: Body,
+    record: Option<Record>,
+}
+
+impl http_body::Body for TraceBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if frame.is_none() {
+            self.record = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// What is known of a call; written when it is dropped, however the call ended.
+struct Record {
+    metrics: Metrics,
+    method: Option<&'static Method>,
+    id: RequestId,
+    outcome: Outcome,
+    start: Instant,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let took = self.start.elapsed();
+        // Nobody told an end: the client went away before there was one.
+        let code = self.outcome.ended().map_or(Code::Cancelled, |ended| ended.code);
+        let series = self.metrics.of(self.method);
+        let (received, sent) = self.outcome.messages();
+        series.handled(code, took);
+        series.messages(received, sent);
+        if code != Code::Ok || took > QUICK_MAX {
+            self.log(code, took);
+        }
+    }
+}
+
+impl Record {
+    fn log(&self, code: Code, took: Duration) {
+        let request_id = self.id.to_string();
+        let rpc = self.method.map_or("unknown", |method| method.path);
+        let code_name = telemetry::metrics::code_name(code);
+        let caller = self.outcome.caller().map(identity::Caller::key);
+        let caller = caller.as_deref().unwrap_or("unknown");
+        let error = self.outcome.ended().and_then(call::Ended::chain).unwrap_or_default();
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        match code {
+            Code::Ok => {
+                tracing::info!(request_id, rpc, code = code_name, caller, took_ms, "call was slow");
+            }
+            Code::Internal | Code::Unknown | Code::DataLoss => {
+                tracing::error!(
+                    request_id,
+                    rpc,
+                    code = code_name,
+                    caller,
+                    took_ms,
+                    error,
+                    "call failed"
+                );
+            }
+            Code::Unavailable | Code::DeadlineExceeded | Code::Aborted => {
+                tracing::warn!(
+                    request_id,
+                    rpc,
+                    code = code_name,
+                    caller,
+                    took_ms,
+                    error,
+                    "call failed"
+                );
+            }
+            _ => {
+                tracing::info!(
+                    request_id,
+                    rpc,
+                    code = code_name,
+                    caller,
+                    took_ms,
+                    error,
+                    "call failed"
+                );
+            }
+        }
+    }
+}

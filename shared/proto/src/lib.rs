@@ -1,0 +1,36 @@
+//! The contracts of `proto/` as Rust: messages, clients, servers, and what each RPC's rule says.
+//!
+//! `build.rs` has `contract` read every .proto file, refuse what is unfit, and write three things:
+//! the messages with tonic's clients and servers, one module per package; the table [`METHODS`];
+//! and, per message, its checks and its JSON form, as straight code and constant tables.
+//! Nothing is reflected on at run time.
+//!
+//! Three types matter to a reader: [`Method`] describes an RPC, [`Check`] finds what a request
+//! breaks, and [`Codec`] is where tonic meets both.
+
+mod method;
+mod health;
+mod check;
+mod codec;
+mod json;
+
+pub use crate::check::{Check, Invalid, VIOLATIONS_MAX, Violation, Violations, check};
+pub use crate::codec::{Codec, Decoder, Undecodable};
+pub use crate::json::{Json, JsonError};
+pub use crate::method::{Access, Kind, Method, Mutation, Priority, Rate, Rule, method};
+pub use crate::tables::generated::METHODS;
+
+include!(concat!(env!("OUT_DIR"), "/contracts/packages.rs"));
+
+mod tables {
+    include!(concat!(env!("OUT_DIR"), "/contracts/tables.rs"));
+}
+
+// A contract of no product, which has every kind of field and rule that the generator knows.
+#[cfg(test)]
+include!(concat!(env!("OUT_DIR"), "/probe/packages.rs"));
+
+#[cfg(test)]
+mod probe_tables {
+    include!(concat!(env!("OUT_DIR"), "/probe/tables.rs"));
+}

@@ -1,0 +1,120 @@
+//! The migrations of `queries/migrations`: one folder, one ledger, one at a time.
+//!
+//! A file is `NNNN_<owner>_<what>.sql`, where the owner is `mayfly` or a function. An older binary
+//! runs on a newer ledger, so a change expands first and contracts a release later.
+
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
+
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection,
+    migrate::{MigrateError, Migrator},
+    query_scalar,
+};
+use tokio::time::{Instant, sleep};
+
+/// The owner of what all functions share.
+const SHARED: &str = "mayfly";
+
+/// How long a migration waits for another to finish before it gives up.
+pub const LOCK_WAIT_MAX: Duration = Duration::from_secs(60);
+
+const LOCK_POLL: Duration = Duration::from_millis(100);
+
+/// A migration that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database cannot be reached.
+    #[error("the database cannot be reached")]
+    Connect(#[source] sqlx::Error),
+    /// Another migration was running all the time.
+    #[error("another migration has been running for {} s", LOCK_WAIT_MAX.as_secs())]
+    Locked,
+    /// A statement of ours failed.
+    #[error("the ledger cannot be used")]
+    Ledger(#[source] sqlx::Error),
+    /// A migration failed, or one that was applied has since been edited.
+    #[error("a migration failed")]
+    Migrate(#[source] MigrateError),
+}
+
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("../../queries/migrations");
+    migrator.dangerous_set_table_name("mayfly.migrations");
+    migrator.create_schema(Cow::Borrowed(SHARED));
+    // An older binary runs on a newer ledger.
+    migrator.set_ignore_missing(true);
+    // sqlx's lock waits without end; ours is taken below.
+    migrator.set_locking(false);
+    migrator
+}
+
+/// Applies what is missing, one process at a time, and tells how many files that were.
+pub async fn migrate(url: &str) -> Result<usize, Error> {
+    let mut connection = PgConnection::connect(url).await.map_err(Error::Connect)?;
+    set_limits(&mut connection).await?;
+    wait_for_lock(&mut connection).await?;
+
+    let before = applied(&mut connection).await.unwrap_or_default().len();
+    migrator().run_direct(None, &mut connection, false).await.map_err(Error::Migrate)?;
+    let after = applied(&mut connection).await.map_err(Error::Ledger)?.len();
+
+    // The lock goes with the session.
+    connection.close().await.map_err(Error::Ledger)?;
+    Ok(after - before)
+}
+
+/// The migrations that `function` cannot run without: its own and the shared ones.
+pub fn needed_by(function: &str) -> BTreeSet<i64> {
+    let migrator = migrator();
+    let of_owner = |description: &str, owner: &str| {
+        description.split(' ').next().is_some_and(|first| first == owner)
+    };
+    let needed = migrator.iter().filter(|migration| {
+        of_owner(&migration.description, SHARED) || of_owner(&migration.description, function)
+    });
+    needed.map(|migration| migration.version).collect()
+}
+
+/// The migrations that are in the database behind `connection`.
+pub async fn applied(connection: &mut PgConnection) -> Result<BTreeSet<i64>, sqlx::Error> {
+    let statement = include_str!("../../../queries/schema/applied.sql");
+    #[expect(clippy::disallowed_methods, reason = "there may be no ledger to check it against")]
+    let versions = query_scalar(AssertSqlSafe(statement)).fetch_all(connection).await?;
+    Ok(versions.into_iter().collect())
+}
+
+async fn set_limits(connection: &mut PgConnection) -> Result<(), Error> {
+    let statement = include_str!("../../../queries/schema/set_limits.sql");
+    #[expect(clippy::disallowed_methods, reason = "there may be no schema to check it against")]
+    let set = query_scalar::<_, String>(AssertSqlSafe(statement)).fetch_one(connection).await;
+    set.map(|_setting| ()).map_err(Error::Ledger)
+}
+
+async fn wait_for_lock(connection: &mut PgConnection) -> Result<(), Error> {
+    let give_up = Instant::now() + LOCK_WAIT_MAX;
+    while !try_lock(connection).await? {
+        if Instant::now() >= give_up {
+            return Err(Error::Locked);
+        }
+        sleep(LOCK_POLL).await;
+    }
+    Ok(())
+}
+
+async fn try_lock(connection: &mut PgConnection) -> Result<bool, Error> {
+    let statement = include_str!("../../../queries/schema/try_lock.sql");
+    #[expect(clippy::disallowed_methods, reason = "there may be no schema to check it against")]
+    let locked = query_scalar(AssertSqlSafe(statement)).fetch_one(connection).await;
+    locked.map_err(Error::Ledger)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_needs_its_own_migrations_and_the_shared_ones() {
+        assert!(needed_by("user").is_superset(&BTreeSet::from([1, 2])));
+        assert_eq!(needed_by("nobody"), BTreeSet::from([1]));
+    }
+}

@@ -1,0 +1,104 @@
+//! Logs: one flat JSON object per line on standard output, or coloured text on a terminal.
+
+use std::io::{IsTerminal, stdout};
+
+use settings::{Need, Reader, Setting};
+use tracing::Level;
+use tracing_subscriber::{
+    Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
+
+/// Libraries whose spans stand inside every frame: recorded, they cost more than the call itself.
+const QUIET: [&str; 6] = ["h2", "hyper", "hyper_util", "tokio", "tonic", "tower"];
+
+/// What is logged, and in which form.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `RUST_LOG`: a level, or `target=level` pairs.
+    pub filter: Targets,
+    /// `LOG_FORMAT`: `json` or `text`; JSON unless standard output is a terminal.
+    pub format: Format,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// One flat object per line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl Settings {
+    /// Reads `RUST_LOG` and `LOG_FORMAT`.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let level = Setting {
+            name: "RUST_LOG",
+            need: Need::Default("info"),
+            expects: "a level, or a comma list of target=level",
+            about: "what is logged",
+        };
+        let filter = reader.read(level, filter);
+        let format = Setting {
+            name: "LOG_FORMAT",
+            need: Need::Optional,
+            expects: "json or text",
+            about: "the form of a log line; JSON unless standard output is a terminal",
+        };
+        let format = reader.maybe(format, |text| match text {
+            "json" => Some(Format::Json),
+            "text" => Some(Format::Text),
+            _ => None,
+        });
+        let fitting = if stdout().is_terminal() { Format::Text } else { Format::Json };
+        Some(Self { filter: filter?, format: format?.unwrap_or(fitting) })
+    }
+}
+
+/// The filter for `RUST_LOG`: the noisy libraries stay at warnings unless they are named.
+fn filter(text: &str) -> Option<Targets> {
+    let asked: Targets = text.parse().ok()?;
+    let quiet = QUIET.map(|target| (target, Level::WARN));
+    let named = asked.iter().map(|(target, level)| (target.to_owned(), level));
+    let filter = Targets::new().with_targets(quiet).with_targets(named.collect::<Vec<_>>());
+    Some(match asked.default_level() {
+        Some(level) => filter.with_default(level),
+        None => filter,
+    })
+}
+
+/// Starts logging for the whole process. A second start keeps the first.
+pub fn start(settings: &Settings) {
+    let lines = match settings.format {
+        Format::Json => {
+            let lines = fmt::layer().json().flatten_event(true);
+            lines.with_current_span(false).with_span_list(false).boxed()
+        }
+        Format::Text => fmt::layer().compact().boxed(),
+    };
+    let subscriber =
+        tracing_subscriber::registry().with(lines.with_filter(settings.filter.clone()));
+    // Tests start several servers in one process; the first subscriber serves them all.
+    let _already_started = subscriber.try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_inside_the_transport_are_never_recorded_by_a_plain_level() {
+        let debug = filter("debug").unwrap();
+        for target in QUIET {
+            assert!(!debug.would_enable(target, &Level::INFO), "{target}");
+            assert!(!debug.would_enable(&format!("{target}::proto"), &Level::DEBUG), "{target}");
+        }
+        assert!(debug.would_enable("user::service", &Level::DEBUG));
+    }
+
+    #[test]
+    fn a_named_target_is_heard() {
+        assert!(filter("info,h2=trace").unwrap().would_enable("h2::codec", &Level::TRACE));
+        assert!(filter("loud").is_none());
+    }
+}
