@@ -3,12 +3,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::OnceLock,
 };
 
 use anyhow::{Context, Result};
 use prost_reflect::{DescriptorPool, FileDescriptor};
-use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use prost_types::FileDescriptorSet;
 use protox::{
     Compiler,
     file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver},
@@ -30,11 +29,7 @@ pub(crate) struct Sources {
     own: Vec<String>,
 }
 
-/// The annotations, parsed once: their file is many times as long as a contract.
-struct Validate;
-
 /// Files that are held in memory.
-#[cfg(test)]
 struct Texts(Vec<(String, String)>);
 
 // === impl Sources ===
@@ -62,7 +57,7 @@ impl Sources {
         for folder in imports {
             resolver.add(IncludeFileResolver::new((*folder).to_owned()));
         }
-        resolver.add(Validate);
+        resolver.add(Texts(vec![(VALIDATE.0.to_owned(), VALIDATE.1.to_owned())]));
         resolver.add(GoogleFileResolver::new());
 
         let mut compiler = Compiler::with_file_resolver(resolver);
@@ -90,29 +85,8 @@ impl Sources {
     }
 }
 
-// === impl Validate ===
-
-impl FileResolver for Validate {
-    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
-        static PARSED: OnceLock<FileDescriptorProto> = OnceLock::new();
-
-        if name != VALIDATE.0 {
-            return Err(protox::Error::file_not_found(name));
-        }
-        let parsed = match PARSED.get() {
-            Some(parsed) => parsed,
-            None => {
-                let file = File::from_source(name, VALIDATE.1)?;
-                PARSED.get_or_init(|| file.file_descriptor_proto().clone())
-            }
-        };
-        Ok(File::from_file_descriptor_proto(parsed.clone()))
-    }
-}
-
 // === impl Texts ===
 
-#[cfg(test)]
 impl FileResolver for Texts {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
         match self.0.iter().find(|(known, _)| known == name) {

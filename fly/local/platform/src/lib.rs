@@ -1,1 +1,13 @@
-//! The whole platform on one machine.
+//! The whole platform on one machine: Postgres, an issuer, every function.
+//!
+//! `cargo dev` is [`command::run`]; the tests' harness uses the parts.
+
+pub mod command;
+pub mod database;
+pub mod issuer;
+mod options;
+mod report;
+mod running;
+
+pub use options::Options;
+pub use running::{Error, Running};

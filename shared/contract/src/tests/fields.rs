@@ -1,31 +1,41 @@
 use super::{RULE, compile, contract, refuses, request};
 
-const F: &str = "mayfly.bad.v1.GetRequest.f: ";
-
-/// Asserts that a field `f` of a type is refused with these annotations.
+/// Asserts that fields of some types are each refused with their annotations.
+///
+/// They stand in one contract, because all that is wrong with one is said at once.
 #[track_caller]
-fn field(of: &str, rules: &str, parts: &[&str]) {
-    refuses(&declared(of, rules), &[&[F], parts].concat());
+fn refused(fields: &[(&str, &str, &str)], remedy: &str) {
+    let all: Vec<_> = fields.iter().map(|(of, rules, _)| (*of, *rules)).collect();
+    let text = declared(&all);
+    for (index, (_, _, fault)) in fields.iter().enumerate() {
+        let name = format!("mayfly.bad.v1.GetRequest.f{index}");
+        refuses(&text, &[&name, fault, "; write ", remedy]);
+    }
 }
 
-/// Asserts that it is fine with these.
+/// Asserts that fields of some types are fine with their annotations.
 #[track_caller]
-fn fine(of: &str, rules: &str) {
-    let text = declared(of, rules);
+fn fine(fields: &[(&str, &str)]) {
+    let text = declared(fields);
     let compiled = compile(&text);
     assert!(compiled.is_ok(), "{text}\n{compiled:?}");
 }
 
-fn declared(of: &str, rules: &str) -> String {
-    match rules {
-        "" => request(&format!("{of} f = 1;")),
-        rules => request(&format!("{of} f = 1 [(buf.validate.field) = {{ {rules} }}];")),
-    }
+fn declared(fields: &[(&str, &str)]) -> String {
+    let field = |(index, (of, rules)): (usize, &(&str, &str))| {
+        let rules = match *rules {
+            "" => String::new(),
+            rules => format!("[(buf.validate.field) = {{ {rules} }}]"),
+        };
+        format!("{of} f{index} = {} {rules};", index + 1)
+    };
+    let fields: Vec<_> = fields.iter().enumerate().map(field).collect();
+    request(&fields.concat())
 }
 
 #[test]
 fn a_string_has_a_bound() {
-    for bound in [
+    let bounds = [
         "max_len: 1",
         "len: 1",
         "max_bytes: 1",
@@ -39,63 +49,84 @@ fn a_string_has_a_bound() {
         "ip: true",
         "ipv4: true",
         "ipv6: true",
-    ] {
-        fine("string", &format!("string: {{ {bound} }}"));
-    }
-    let remedy = "write (buf.validate.field).string.max_len";
-    for none in
-        ["", "required: true", "string: {}", "string: {min_len: 1}", "string: {prefix: \"a\"}"]
-    {
-        field("string", none, &["is a string without a bound", remedy]);
-    }
-    field("optional string", "", &["is a string without a bound", remedy]);
+    ];
+    let bounds = bounds.map(|bound| format!("string: {{ {bound} }}"));
+    let bounds: Vec<_> = bounds.iter().map(|bound| ("string", bound.as_str())).collect();
+    fine(&bounds);
+
+    let fault = "is a string without a bound";
+    refused(
+        &[
+            ("string", "", fault),
+            ("optional string", "", fault),
+            ("string", "required: true", fault),
+            ("string", "string: {}", fault),
+            ("string", "string: {min_len: 1}", fault),
+            ("string", "string: {prefix: \"a\"}", fault),
+        ],
+        "write (buf.validate.field).string.max_len",
+    );
 }
 
 #[test]
 fn bytes_have_a_bound() {
-    fine("bytes", "bytes: {max_len: 1}");
-    fine("bytes", "bytes: {len: 1}");
-    for none in ["", "bytes: {min_len: 1}"] {
-        let remedy = "write (buf.validate.field).bytes.max_len";
-        field("bytes", none, &["are bytes without a bound", remedy]);
-    }
+    fine(&[("bytes", "bytes: {max_len: 1}"), ("bytes", "bytes: {len: 1}")]);
+
+    let fault = "are bytes without a bound";
+    let remedy = "write (buf.validate.field).bytes.max_len";
+    refused(&[("bytes", "", fault), ("bytes", "bytes: {min_len: 1}", fault)], remedy);
 }
 
 #[test]
 fn a_list_has_a_bound_and_so_have_its_items() {
-    fine("repeated int32", "repeated: {max_items: 1}");
-    fine("repeated string", "repeated: {max_items: 1 items: {string: {max_len: 1}}}");
-    fine("repeated Color", "repeated: {max_items: 1 items: {enum: {defined_only: true}}}");
+    let text = "repeated string";
+    fine(&[
+        ("repeated int32", "repeated: {max_items: 1}"),
+        (text, "repeated: {max_items: 1 items: {string: {max_len: 1}}}"),
+        ("repeated Color", "repeated: {max_items: 1 items: {enum: {defined_only: true}}}"),
+    ]);
 
-    let remedy = "write (buf.validate.field).repeated.max_items";
-    field("repeated int32", "", &["has no bound on its items", remedy]);
-    field("repeated int32", "repeated: {min_items: 1}", &["has no bound on its items", remedy]);
-
-    let text = declared("repeated string", "repeated: {max_items: 1}");
-    let name = "mayfly.bad.v1.GetRequest.f (items): ";
-    refuses(&text, &[name, "is a string without a bound"]);
-    let of_another = "repeated: {max_items: 1 items: {int32: {gt: 1}}}";
-    refuses(&declared("repeated string", of_another), &[name, "has a rule for `int32`"]);
+    let fault = "has no bound on its items";
+    refused(
+        &[("repeated int32", "", fault), ("repeated int32", "repeated: {min_items: 1}", fault)],
+        "write (buf.validate.field).repeated.max_items",
+    );
+    let other = "repeated: {max_items: 1 items: {int32: {gt: 1}}}";
+    refused(
+        &[
+            (text, "repeated: {max_items: 1}", " (items): is a string without a bound"),
+            (text, other, " (items): has a rule for `int32`, but is `string`"),
+        ],
+        "write (buf.validate.field).string",
+    );
 }
 
 #[test]
 fn a_map_has_a_bound_and_so_have_its_keys_and_values() {
+    let text = "map<string, string>";
     let (keys, values) = ("keys: {string: {max_len: 1}}", "values: {string: {max_len: 1}}");
-    let map = |rules: &str| declared("map<string, string>", rules);
-    fine("map<string, string>", &format!("map: {{max_pairs: 1 {keys} {values}}}"));
-    fine("map<int32, bool>", "map: {max_pairs: 1}");
+    let both = format!("map: {{max_pairs: 1 {keys} {values}}}");
+    fine(&[(text, &both), ("map<int32, bool>", "map: {max_pairs: 1}")]);
 
-    field("map<string, string>", "", &["has no bound on its pairs", "max_pairs: 16"]);
-    field("map<int32, bool>", "map: {min_pairs: 1}", &["has no bound on its pairs"]);
-    let keyless = map(&format!("map: {{max_pairs: 1 {values}}}"));
-    refuses(&keyless, &["mayfly.bad.v1.GetRequest.f (keys): ", "is a string without a bound"]);
-    let valueless = map(&format!("map: {{max_pairs: 1 {keys}}}"));
-    refuses(&valueless, &["mayfly.bad.v1.GetRequest.f (values): ", "is a string without a bound"]);
+    let fault = "has no bound on its pairs";
+    refused(
+        &[(text, "", fault), ("map<int32, bool>", "map: {min_pairs: 1}", fault)],
+        "write (buf.validate.field).map = {max_pairs: 16",
+    );
+    let keyless = format!("map: {{max_pairs: 1 {values}}}");
+    let valueless = format!("map: {{max_pairs: 1 {keys}}}");
+    refused(
+        &[
+            (text, &keyless, " (keys): is a string without a bound"),
+            (text, &valueless, " (values): is a string without a bound"),
+        ],
+        "write (buf.validate.field).string.max_len",
+    );
 }
 
 #[test]
 fn bounds_do_not_contradict() {
-    for (of, rules, fault) in [
+    let contradictions = [
         ("string", "string: {min_len: 2 max_len: 1}", "min_len 2 above max_len 1"),
         ("string", "string: {min_bytes: 2 max_bytes: 1}", "min_bytes 2 above max_bytes 1"),
         ("string", "string: {min_len: 2 max_bytes: 1}", "needs 2 characters and allows 1"),
@@ -111,48 +142,47 @@ fn bounds_do_not_contradict() {
         ("double", "double: {gt: 1 lte: 1}", "must be above 1 and below 1"),
         ("float", "float: {gte: 1.5 lte: 1}", "must be above 1.5 and below 1"),
         ("google.protobuf.Duration", "duration: {gt: {} lt: {}}", "longer than it may be"),
-    ] {
-        field(of, rules, &[fault]);
-    }
-    fine("int32", "int32: {gte: 1 lte: 1}");
-    fine("double", "double: {gte: 1 lte: 1}");
+    ];
+    refused(&contradictions, "");
+    fine(&[("int32", "int32: {gte: 1 lte: 1}"), ("double", "double: {gte: 1 lte: 1}")]);
 }
 
 #[test]
 fn nothing_is_interpreted_at_run_time() {
     let cel = "cel: {id: \"a\" message: \"a\" expression: \"true\"}";
-    for (rules, fault) in [
-        ("string: {max_len: 1 pattern: \"a\"}", "says pattern"),
-        (&format!("string: {{max_len: 1}} {cel}"), "says cel"),
-        ("string: {max_len: 1} cel_expression: \"true\"", "says cel_expression"),
-    ] {
-        field("string", rules, &[fault, "write a length and a format"]);
-    }
+    let (bound, items) = (format!("string: {{max_len: 1}} {cel}"), format!("items: {{ {cel} }}"));
+    let listed = format!("repeated: {{max_items: 1 {items}}}");
+    refused(
+        &[
+            ("string", "string: {max_len: 1 pattern: \"a\"}", "says pattern"),
+            ("string", &bound, "says cel"),
+            ("string", "string: {max_len: 1} cel_expression: \"true\"", "says cel_expression"),
+            ("repeated bool", &listed, " (items): says cel"),
+        ],
+        "write a length and a format",
+    );
     let message = request("option (buf.validate.message) = { cel_expression: \"true\" };");
     refuses(&message, &["mayfly.bad.v1.GetRequest: ", "says cel_expression"]);
-    let items = format!("repeated: {{max_items: 1 items: {{ {cel} }}}}");
-    let name = "mayfly.bad.v1.GetRequest.f (items): ";
-    refuses(&declared("repeated bool", &items), &[name, "says cel"]);
 }
 
 #[test]
 fn a_rule_is_of_its_fields_type() {
-    for (of, rules, fault) in [
+    let others = [
         ("int32", "int64: {gt: 1}", "has a rule for `int64`, but is `int32`"),
         ("string", "bytes: {max_len: 1}", "has a rule for `bytes`, but is `string`"),
         ("repeated string", "string: {max_len: 1}", "has a rule for `string`, but is `repeated`"),
         ("map<int32, bool>", "repeated: {max_items: 1}", "for `repeated`, but is `map`"),
         ("Color", "int32: {gt: 1}", "has a rule for `int32`, but is `enum`"),
         ("google.protobuf.Timestamp", "duration: {gt: {}}", "for `duration`, but is `timestamp`"),
-    ] {
-        field(of, rules, &[fault, "write (buf.validate.field)."]);
-    }
-    field("google.protobuf.Empty", "any: {in: [\"a\"]}", &["says any"]);
+    ];
+    refused(&others, "write (buf.validate.field).");
+    let empty = ("google.protobuf.Empty", "any: {in: [\"a\"]}", "says any");
+    refused(&[empty], "write rules on the message's own fields");
 }
 
 #[test]
 fn no_rule_is_passed_over() {
-    for (of, rules, fault) in [
+    let strange = [
         ("string", "string: {max_len: 1 uri: true}", "says uri"),
         ("string", "string: {max_len: 1 example: \"a\"}", "says example"),
         ("string", "string: {max_len: 1 uuid: false}", "says uuid = false"),
@@ -179,9 +209,8 @@ fn no_rule_is_passed_over() {
         ("google.protobuf.Timestamp", "ignore: IGNORE_IF_ZERO_VALUE", "is a message with"),
         ("repeated double", "repeated: {max_items: 1 unique: true}", "do not compare"),
         ("repeated bool", "repeated: {max_items: 1 items: {required: true}}", "says required of"),
-    ] {
-        field(of, rules, &[fault]);
-    }
+    ];
+    refused(&strange, "");
     refuses(
         &request("oneof f { option (buf.validate.oneof).required = false; bool a = 1; }"),
         &["mayfly.bad.v1.GetRequest.f: ", "says required = false"],
@@ -230,6 +259,9 @@ fn what_only_an_answer_holds_needs_no_bound() {
 #[test]
 fn other_packages_messages_are_refused() {
     for of in ["google.protobuf.Any", "google.protobuf.Struct", "google.protobuf.StringValue"] {
-        refuses(&declared(of, ""), &[of, "no checks and no JSON", "write a message of a mayfly"]);
+        refuses(
+            &declared(&[(of, "")]),
+            &[of, "no checks and no JSON", "write a message of a mayfly"],
+        );
     }
 }

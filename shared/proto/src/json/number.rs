@@ -29,7 +29,7 @@ pub(crate) fn float_from_text(text: &str) -> Option<f64> {
         "-Infinity" => return Some(f64::NEG_INFINITY),
         _ => {}
     }
-    // Rust's parser also knows "inf", "+1" and " 1" is refused by it already.
+    // Rust's parser would also take `inf`, `nan` and `+1`, which JSON does not know.
     let plain = |byte: u8| byte.is_ascii_digit() || b"-+.eE".contains(&byte);
     let begins = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
     if !begins || !text.bytes().all(plain) {

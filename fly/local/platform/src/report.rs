@@ -1,0 +1,47 @@
+//! What `cargo dev` tells once everything runs: what is where, and a call to copy.
+
+use std::time::Duration;
+
+use serde_json::Map;
+
+use crate::Running;
+
+/// Who the printed token is for.
+const DEVELOPER: &str = "developer";
+
+pub(crate) fn report(running: &Running, took: Duration) -> String {
+    let functions: Vec<_> = all::functions().iter().map(|function| function.name).collect();
+    let functions = functions.join(", ");
+    let Running { address, internal_address, issuer, served, database, psql, .. } = running;
+    let issuer_url = served.url();
+    let psql = psql.as_deref().unwrap_or("-");
+    let took = took.as_secs_f64();
+    let token = issuer.id_token(DEVELOPER, &Map::new());
+    format!(
+        "\
+mayfly is up, in {took:.1} s
+
+  functions  http://{address}  gRPC and JSON: {functions}
+  internal   http://{internal_address}  /metrics /health/ready /health/detailed
+  issuer     {issuer_url}  accounts:signUp, accounts:signInWithPassword, token
+  database   {database}
+             {psql}
+
+A token for the person {DEVELOPER:?}, good for an hour:
+
+  {token}
+
+A first call, for a second terminal:
+
+  TOKEN=$(curl -s '{issuer_url}/identitytoolkit.googleapis.com/v1/accounts:signUp?key=any' \\
+    -H 'content-type: application/json' \\
+    -d '{{\"email\":\"ada@example.com\",\"password\":\"correct horse\",\"returnSecureToken\":true}}' \\
+    | sed 's/.*\"idToken\": *\"\\([^\"]*\\)\".*/\\1/')
+  curl -s http://{address}/mayfly.user.v1.UserService/CreateProfile \\
+    -H \"authorization: Bearer $TOKEN\" -H 'content-type: application/json' \\
+    -H 'idempotency-key: my-first-profile' \\
+    -d '{{\"profile\":{{\"handle\":\"ada\",\"displayName\":\"Ada\"}}}}'
+
+Ctrl-C stops it; the data stays."
+    )
+}
