@@ -1,1 +1,14 @@
-//! End-to-end tests.
+//! End-to-end tests: every function, from its contract inwards; and the rules of the house.
+
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+
+mod tidy;
+mod user;
+mod wire;
+mod identity;
+mod once;
+mod database;
+mod roles;
+mod process;
+mod dev;
+mod grpcio;

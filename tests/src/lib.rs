@@ -1,1 +1,22 @@
-//! End-to-end tests and the harness they share.
+//! The harness: a function behind its whole stack, on a database of its own, and people who call it.
+//!
+//! ```no_run
+//! # async fn example() {
+//! let app = tests::App::start().await;
+//! let ada = app.person("ada");
+//! let (status, profile) = ada.json("GetProfile", &serde_json::json!({})).await;
+//! # }
+//! ```
+//!
+//! One Postgres runs per test binary, under a watchdog that ends it however the binary ends, and
+//! every [`App`] gets a copy of one migrated database. What a machine lacks is told by [`skip`].
+
+mod app;
+mod errors;
+mod person;
+mod world;
+
+pub use app::{App, AppBuilder};
+pub use errors::{Told, told};
+pub use person::{Answer, Person, keyed, with_key};
+pub use world::{World, skip, world};

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use fault::Fault;
 use identity::Caller;
 use tonic::{Code, Status};
 
@@ -71,14 +72,20 @@ impl Outcome {
 }
 
 impl Ended {
+    /// Why it failed, as `ErrorInfo.reason` spells it.
+    pub fn reason(&self) -> Option<&'static str> {
+        self.causes().find_map(|error| Some(error.downcast_ref::<Fault>()?.reason().name()))
+    }
+
     /// What went wrong, from the outside in.
-    pub fn chain(&self) -> Option<String> {
-        let mut source = self.cause.as_deref()?.source();
-        let mut chain = Vec::new();
-        while let Some(error) = source {
-            chain.push(error.to_string());
-            source = error.source();
-        }
-        (!chain.is_empty()).then(|| chain.join(": "))
+    pub fn chain(&self) -> String {
+        // A status within would tell its cause once more.
+        let told = self.causes().filter(|error| !error.is::<Status>());
+        told.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
+    fn causes(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        let first = self.cause.as_deref().and_then(Error::source);
+        std::iter::successors(first, |error: &&(dyn Error + 'static)| (*error).source())
     }
 }

@@ -132,7 +132,9 @@ where
             Ok(response) => response,
             Err(error) => Status::from(fault(error)).into_http(),
         };
-        if let Some(status) = response.extensions_mut().remove::<Status>() {
+        // tonic's router says what it does not know in headers alone.
+        let raised = response.extensions_mut().remove::<Status>();
+        if let Some(status) = raised.or_else(|| Status::from_header_map(response.headers())) {
             let foreign = Fault::behind(&status);
             let status = foreign.map_or(status, Status::from);
             this.outcome.set_ended(status.code(), Some(Arc::new(status.clone())));

@@ -16,6 +16,7 @@ use telemetry::metrics::Metrics;
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
 use tower::Service;
+use tracing::Level;
 
 use crate::{Request, Response};
 
@@ -152,50 +153,40 @@ impl Drop for Record {
 
 impl Record {
     fn log(&self, code: Code, took: Duration) {
-        let request_id = self.id.to_string();
-        let rpc = self.method.map_or("unknown", |method| method.path);
-        let code_name = telemetry::metrics::code_name(code);
+        let ended = self.outcome.ended();
         let caller = self.outcome.caller().map(identity::Caller::key);
-        let caller = caller.as_deref().unwrap_or("unknown");
-        let error = self.outcome.ended().and_then(call::Ended::chain).unwrap_or_default();
-        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        match code {
-            Code::Ok => {
-                tracing::info!(request_id, rpc, code = code_name, caller, took_ms, "call was slow");
-            }
-            Code::Internal | Code::Unknown | Code::DataLoss => {
-                tracing::error!(
-                    request_id,
-                    rpc,
-                    code = code_name,
-                    caller,
-                    took_ms,
+        let error = ended.map(call::Ended::chain).unwrap_or_default();
+        let (what, level) = told(code);
+        // The level of an event is part of its callsite: one arm each, one set of fields.
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(
+                    $level,
+                    request_id = %self.id,
+                    rpc = self.method.map_or("unknown", |method| method.path),
+                    code = telemetry::metrics::code_name(code),
+                    reason = ended.and_then(call::Ended::reason),
+                    caller = caller.as_deref(),
+                    took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
                     error,
-                    "call failed"
-                );
-            }
-            Code::Unavailable | Code::DeadlineExceeded | Code::Aborted => {
-                tracing::warn!(
-                    request_id,
-                    rpc,
-                    code = code_name,
-                    caller,
-                    took_ms,
-                    error,
-                    "call failed"
-                );
-            }
-            _ => {
-                tracing::info!(
-                    request_id,
-                    rpc,
-                    code = code_name,
-                    caller,
-                    took_ms,
-                    error,
-                    "call failed"
-                );
-            }
+                    "{what}"
+                )
+            };
         }
+        match level {
+            Level::ERROR => line!(Level::ERROR),
+            Level::WARN => line!(Level::WARN),
+            _ => line!(Level::INFO),
+        }
+    }
+}
+
+/// What a line says, and how loud: a bug is an error, what an operator can mend a warning.
+fn told(code: Code) -> (&'static str, Level) {
+    match code {
+        Code::Ok => ("call was slow", Level::INFO),
+        Code::Internal | Code::Unknown | Code::DataLoss => ("call failed", Level::ERROR),
+        Code::Unavailable | Code::DeadlineExceeded | Code::Aborted => ("call failed", Level::WARN),
+        _ => ("call failed", Level::INFO),
     }
 }

@@ -66,17 +66,16 @@ impl Options {
         self.data.clone().unwrap_or_else(|| DATA.into())
     }
 
-    pub(crate) fn parse(
-        mut arguments: impl Iterator<Item = String>,
-    ) -> Result<Asked, String> {
+    pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
         let mut options = Self::default();
         while let Some(argument) = arguments.next() {
             let (name, given) = match argument.split_once('=') {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (argument.as_str(), None),
             };
-            let mut value =
-                || given.clone().or_else(|| arguments.next()).ok_or(format!("{name} needs a value"));
+            let mut value = || {
+                given.clone().or_else(|| arguments.next()).ok_or(format!("{name} needs a value"))
+            };
             match name {
                 "--fresh" => options.is_fresh = true,
                 "--remote-database" => options.is_remote_database = true,
@@ -116,7 +115,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        for (line, named) in [("--prot 1", "--prot"), ("--port", "--port"), ("--port x", "--port")] {
+        for (line, named) in [("--prot 1", "--prot"), ("--port", "--port"), ("--port x", "--port")]
+        {
             assert!(parse(line).unwrap_err().contains(named), "{line}");
         }
     }

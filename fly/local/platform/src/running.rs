@@ -44,7 +44,9 @@ pub enum Error {
     #[error("DATABASE_URL is not on this machine; if it is meant, add --remote-database")]
     RemoteDatabase,
     /// The database is not ours to empty.
-    #[error("--fresh empties the local cluster only; unset DATABASE_URL, or drop its schemas yourself")]
+    #[error(
+        "--fresh empties the local cluster only; unset DATABASE_URL, or drop its schemas yourself"
+    )]
     FreshRemote,
     /// Settings in the environment are wrong.
     #[error("these settings cannot be used\n{0}")]
@@ -102,8 +104,7 @@ impl Running {
         check_database_url(options, &env)?;
         let issuer_listener = bind(options.issuer_port, "--issuer-port").await?;
         // These two are bound by the chassis, once there is a database; a conflict is told now.
-        for (port, option) in
-            [(options.port, "--port"), (options.internal_port, "--internal-port")]
+        for (port, option) in [(options.port, "--port"), (options.internal_port, "--internal-port")]
         {
             drop(bind(port, option).await?);
         }

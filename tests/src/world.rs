@@ -1,0 +1,142 @@
+//! What all tests of a binary share: one Postgres, one issuer.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use clock::Clock;
+use issuer::Issuer;
+use platform::database::{RUNTIME_ROLE, create_runtime_role};
+use postgres::{Durability, Options, Postgres, find_or_start};
+use settings::Env;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
+use tokio::runtime::Builder;
+
+/// The Firebase project of the tests.
+pub const PROJECT: &str = "mayfly-test";
+
+/// The database that every test's own is copied from.
+const TEMPLATE: &str = "mayfly_template";
+
+/// Connections of all servers that run at a time.
+const CONNECTIONS_MAX: u32 = 400;
+
+/// What all tests of this binary share.
+#[derive(Debug)]
+pub struct World {
+    /// Signs the tokens of people.
+    pub issuer: Issuer,
+    /// Where the issuer serves its keys.
+    pub issuer_address: SocketAddr,
+    postgres: Postgres,
+    databases: AtomicU32,
+    /// Removed by the operating system's own sweep: Postgres needs it until the very end.
+    _data: tempfile::TempDir,
+}
+
+/// The world, made when the first test asks for it.
+pub fn world() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    WORLD.get_or_init(World::make)
+}
+
+impl World {
+    fn make() -> Self {
+        let _already_installed = rustls_provider();
+        let env = Env::of_process().expect("the environment is readable");
+        let data = tempfile::Builder::new().prefix("mayfly-test-").tempdir().expect("a directory");
+        let postgres = find_or_start(&Options {
+            url: None,
+            binaries: env.get("PG_BIN").map(Into::into),
+            data: data.path().join("postgres"),
+            durability: Durability::Fast,
+            connections_max: CONNECTIONS_MAX,
+        })
+        .unwrap_or_else(|error| panic!("the tests need a Postgres: {error}"));
+        eprintln!("tests: {}", postgres.origin());
+
+        let issuer = Issuer::in_memory(PROJECT, Clock::system()).expect("an issuer");
+        let (tell, told) = mpsc::channel();
+        let serving = issuer.clone();
+        // A runtime of its own: those of the tests end with them.
+        thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let listener =
+                    tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+                tell.send(listener.local_addr().expect("an address")).expect("the world waits");
+                axum::serve(listener, serving.router()).await.expect("the issuer serves");
+            });
+        });
+        let issuer_address = told.recv().expect("the issuer has started");
+
+        let world =
+            Self { issuer, issuer_address, postgres, databases: AtomicU32::new(0), _data: data };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = Builder::new_current_thread().enable_all().build();
+                runtime.expect("a runtime").block_on(world.make_template());
+            });
+        });
+        world
+    }
+
+    async fn make_template(&self) {
+        self.as_admin(&format!("create database {TEMPLATE}")).await;
+        let url = self.owner_url(TEMPLATE);
+        schema::migrate(&url).await.expect("the migrations apply");
+        create_runtime_role(&url).await.expect("the runtime role");
+    }
+
+    /// A database of its own, migrated; its name.
+    pub async fn new_database(&self) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.as_admin(&format!("create database {name} template {TEMPLATE}")).await;
+        name
+    }
+
+    /// A database of its own with nothing in it; its name.
+    pub async fn new_empty_database(&self) -> String {
+        let name = format!("empty_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.as_admin(&format!("create database {name}")).await;
+        name
+    }
+
+    /// Whoever owns the schema.
+    pub fn owner_url(&self, database: &str) -> String {
+        self.postgres.url(None, database)
+    }
+
+    /// Whoever runs the functions: a login that owns nothing.
+    pub fn runtime_url(&self, database: &str) -> String {
+        self.postgres.url(Some(RUNTIME_ROLE), database)
+    }
+
+    /// Runs one statement on the cluster's maintenance database.
+    pub async fn as_admin(&self, statement: &str) {
+        let url = self.owner_url("postgres");
+        let mut connection = PgConnection::connect(&url).await.expect("the cluster answers");
+        raw_sql(AssertSqlSafe(statement.to_owned()))
+            .execute(&mut connection)
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+}
+
+/// Tells that this machine lacks what a test needs. Under `CI=true` that is a failure.
+#[track_caller]
+pub fn skip(why: &str) {
+    let env = Env::of_process().expect("the environment is readable");
+    assert!(env.get("CI") != Some("true"), "skipped under CI=true: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
+fn rustls_provider() -> Result<(), std::sync::Arc<rustls::crypto::CryptoProvider>> {
+    rustls::crypto::aws_lc_rs::default_provider().install_default()
+}
