@@ -32,7 +32,7 @@ use crate::{
 const TRUSTED_IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// A connection is replaced at this age, so that a failover or a new limit reaches everybody.
-const LIFETIME_MAX: Duration = Duration::from_secs(600);
+const LIFETIME_MAX: Duration = Duration::from_mins(10);
 
 /// How long the question whether a connection is alive may take.
 const PING_MAX: Duration = Duration::from_millis(250);

@@ -85,6 +85,7 @@ pub(crate) struct Row {
 const NOT_SIGNED_IN: &str = "the call carries no valid token";
 
 impl Reason {
+    #[expect(clippy::too_many_lines, reason = "it is one table, a row for each reason")]
     pub(crate) const fn row(self) -> Row {
         use Code as C;
         let (name, code, message) = match self {

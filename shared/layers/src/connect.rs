@@ -82,7 +82,7 @@ impl Exchange {
         }
         let outcome = outcome.and_then(|(message, trailers)| {
             let message = self.write(message)?;
-            headers.extend(as_headers(trailers));
+            headers.extend(as_headers(&trailers));
             Ok(message)
         });
         match outcome {
@@ -131,7 +131,7 @@ async fn collect(body: Body) -> Result<(Bytes, HeaderMap), Status> {
 }
 
 /// Trailing metadata travels as headers with a prefix.
-fn as_headers(trailers: HeaderMap) -> HeaderMap {
+fn as_headers(trailers: &HeaderMap) -> HeaderMap {
     let named = trailers.iter().filter(|(name, _)| !FRAMING.contains(name));
     let prefixed = named.filter_map(|(name, value)| {
         Some((HeaderName::try_from(format!("trailer-{name}")).ok()?, value.clone()))

@@ -92,12 +92,12 @@ impl RequestFrames {
         }
     }
 
-    fn refuse(&mut self, reason: Reason) -> Option<Result<Frame<Bytes>, Status>> {
+    fn refuse(&mut self, reason: Reason) -> Result<Frame<Bytes>, Status> {
         self.is_over = true;
-        Some(Err(reason.into()))
+        Err(reason.into())
     }
 
-    fn read(&mut self, data: Frame<Bytes>) -> Option<Result<Frame<Bytes>, Status>> {
+    fn read(&mut self, data: Frame<Bytes>) -> Result<Frame<Bytes>, Status> {
         let seen = data.data_ref().map(|chunk| self.scanner.scan(chunk)).unwrap_or_default();
         self.messages += seen.messages;
         self.outcome.count_received(seen.messages);
@@ -108,12 +108,12 @@ impl RequestFrames {
         if self.messages > self.messages_max {
             return self.refuse(Reason::Unimplemented);
         }
-        Some(Ok(data))
+        Ok(data)
     }
 
     fn end(&mut self) -> Option<Result<Frame<Bytes>, Status>> {
         if self.messages == 0 && self.messages_max == 1 && !self.is_over {
-            return self.refuse(Reason::Unimplemented);
+            return Some(self.refuse(Reason::Unimplemented));
         }
         self.is_over = true;
         None
@@ -132,7 +132,7 @@ impl http_body::Body for RequestFrames {
             return Poll::Ready(None);
         }
         Poll::Ready(match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-            Some(Ok(frame)) => self.read(frame),
+            Some(Ok(frame)) => Some(self.read(frame)),
             Some(Err(status)) => Some(Err(status)),
             None => self.end(),
         })

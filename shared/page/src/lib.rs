@@ -22,7 +22,7 @@ pub const SIZE_DEFAULT: usize = 50;
 pub const SIZE_MAX: usize = 200;
 
 /// How long a token is good for.
-pub const TOKEN_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+pub const TOKEN_AGE_MAX: Duration = Duration::from_hours(24);
 
 const VERSION: u8 = 1;
 const EXPIRY_BYTES: usize = 8;

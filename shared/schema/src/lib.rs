@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 const SHARED: &str = "mayfly";
 
 /// How long a migration waits for another to finish before it gives up.
-pub const LOCK_WAIT_MAX: Duration = Duration::from_secs(60);
+pub const LOCK_WAIT_MAX: Duration = Duration::from_mins(1);
 
 const LOCK_POLL: Duration = Duration::from_millis(100);
 

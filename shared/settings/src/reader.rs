@@ -126,7 +126,6 @@ impl<'e> Reader<'e> {
     }
 
     /// Reads one setting that may be absent: the outer `None` is a fault, the inner one absence.
-    #[expect(clippy::option_option, reason = "unusable and absent are different answers")]
     pub fn maybe<T>(
         &mut self,
         setting: Setting,
@@ -140,8 +139,7 @@ impl<'e> Reader<'e> {
         };
         self.declared.push(Declared { name, default, expects: expects.to_owned(), about });
         let text = match (self.env.get(name), need) {
-            (Some(text), _) => text,
-            (None, Need::Default(text)) => text,
+            (Some(text), _) | (None, Need::Default(text)) => text,
             (None, Need::Optional | Need::Required) => return Some(None),
         };
         if text.trim().is_empty() {

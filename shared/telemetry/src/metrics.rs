@@ -35,6 +35,7 @@ pub struct MethodMetrics {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "the fields are the labels' names")]
 struct MethodLabels {
     grpc_type: &'static str,
     grpc_service: &'static str,
@@ -42,6 +43,7 @@ struct MethodLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "the fields are the labels' names")]
 struct HandledLabels {
     grpc_type: &'static str,
     grpc_service: &'static str,
@@ -155,11 +157,14 @@ impl MethodMetrics {
     }
 }
 
+/// The latency histograms, which need their bounds to be made.
+type Seconds = Family<MethodLabels, Histogram, fn() -> Histogram>;
+
 #[derive(Default)]
 struct Families {
     started: Family<MethodLabels, Counter>,
     handled: Family<HandledLabels, Counter>,
-    handling_seconds: Option<Family<MethodLabels, Histogram, fn() -> Histogram>>,
+    handling_seconds: Option<Seconds>,
     received: Family<MethodLabels, Counter>,
     sent: Family<MethodLabels, Counter>,
 }
