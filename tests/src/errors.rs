@@ -25,11 +25,29 @@ pub fn told(status: &Status) -> Told {
     assert_eq!(info.domain, "mayfly");
     assert!(status.message().len() <= 120, "{:?}", status.message());
     assert!(status.metadata().contains_key("x-request-id"), "{:?}", status.metadata());
+    says_nothing_of_us(status.message());
+    says_nothing_of_us(&String::from_utf8_lossy(status.details()));
     let violations = status.get_details_bad_request().map(|bad| bad.field_violations);
     Told {
         code: status.code(),
         reason: info.reason,
         fields: violations.unwrap_or_default().into_iter().map(|one| one.field).collect(),
         retry_delay: status.get_details_retry_info().and_then(|info| info.retry_delay),
+    }
+}
+
+/// What only somebody who knows the server's inside could write.
+const INSIDE: [&str; 9] =
+    ["SQLSTATE", "pg_", ".rs:", "/home", "Error {", "mayfly_user", "sqlx", "tonic", "constraint"];
+
+/// Insists that an answer's text gives away nothing of the server: no table, file, crate or address.
+#[track_caller]
+pub fn says_nothing_of_us(text: &str) {
+    for inside in INSIDE {
+        assert!(!text.contains(inside), "{inside:?} in {text:?}");
+    }
+    let words = text.split(|c: char| !c.is_ascii_digit() && c != '.');
+    for word in words.map(|word| word.trim_matches('.')) {
+        assert!(word.parse::<std::net::Ipv4Addr>().is_err(), "an address in {text:?}");
     }
 }

@@ -17,6 +17,6 @@ mod person;
 mod world;
 
 pub use app::{App, AppBuilder};
-pub use errors::{Told, told};
+pub use errors::{Told, says_nothing_of_us, told};
 pub use person::{Answer, Person, keyed, with_key};
-pub use world::{World, skip, world};
+pub use world::{PROJECT, World, skip, world};

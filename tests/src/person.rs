@@ -54,7 +54,8 @@ impl Interceptor for SignedIn {
 }
 
 impl Person {
-    pub(crate) fn new(address: SocketAddr, name: &str, token: Option<String>) -> Self {
+    /// Somebody who calls whatever serves at `address`.
+    pub fn new(address: SocketAddr, name: &str, token: Option<String>) -> Self {
         let channel = Endpoint::from_shared(format!("http://{address}"))
             .expect("an address is a URL's host")
             .connect_lazy();

@@ -36,8 +36,6 @@ pub struct World {
     pub issuer_address: SocketAddr,
     postgres: Postgres,
     databases: AtomicU32,
-    /// Removed by the operating system's own sweep: Postgres needs it until the very end.
-    _data: tempfile::TempDir,
 }
 
 /// The world, made when the first test asks for it.
@@ -50,13 +48,13 @@ impl World {
     fn make() -> Self {
         let _already_installed = rustls_provider();
         let env = Env::of_process().expect("the environment is readable");
-        let data = tempfile::Builder::new().prefix("mayfly-test-").tempdir().expect("a directory");
         let postgres = find_or_start(&Options {
             url: None,
             binaries: env.get("PG_BIN").map(Into::into),
-            data: data.path().join("postgres"),
+            data: None,
             durability: Durability::Fast,
             connections_max: CONNECTIONS_MAX,
+            tell: |line| eprintln!("tests: {line}"),
         })
         .unwrap_or_else(|error| panic!("the tests need a Postgres: {error}"));
         eprintln!("tests: {}", postgres.origin());
@@ -76,8 +74,7 @@ impl World {
         });
         let issuer_address = told.recv().expect("the issuer has started");
 
-        let world =
-            Self { issuer, issuer_address, postgres, databases: AtomicU32::new(0), _data: data };
+        let world = Self { issuer, issuer_address, postgres, databases: AtomicU32::new(0) };
         thread::scope(|scope| {
             scope.spawn(|| {
                 let runtime = Builder::new_current_thread().enable_all().build();

@@ -159,10 +159,13 @@ impl Parts {
             function.mount(context, &mut routes);
         }
         let pools: Arc<[_]> = pools.into();
+        let drain = CancellationToken::new();
         let inbound_parts = Inbound {
             metrics: metrics.clone(),
+            origins: settings.origins.clone(),
             verifier: verifier.clone(),
             deadline_max: settings.limits.deadline_max,
+            drain: drain.clone(),
             message_bytes_max: settings.limits.message_bytes_max,
         };
         let liveness = Liveness::new(reporter, services).await;
@@ -171,7 +174,7 @@ impl Parts {
             stack: inbound(&inbound_parts, routes.routes().prepare()),
             liveness: liveness.clone(),
             calls: TaskTracker::new(),
-            drain: CancellationToken::new(),
+            drain,
             end: CancellationToken::new(),
         };
         let internal = Internal { metrics, liveness, verifier, pools: Arc::clone(&pools) };

@@ -3,6 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ::settings::{Need, Reader, Setting};
+use http::{HeaderValue, Uri};
+use layers::Origins;
 use telemetry::logs;
 
 /// The settings of a process. Each part declares its own; this is only their list.
@@ -12,6 +14,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// `METRICS_ADDR`: where operators look.
     pub internal: SocketAddr,
+    /// `CORS_ORIGINS`: the web pages that may call.
+    pub origins: Origins,
     /// What one process and one connection may cost.
     pub limits: Limits,
     /// Where the database is.
@@ -55,11 +59,19 @@ impl Settings {
         );
         let database = database::Settings::read(reader);
         let identity = identity::Settings::read(reader);
+        let origins = Setting {
+            name: "CORS_ORIGINS",
+            need: Need::Optional,
+            expects: "a comma list of origins, such as https://app.example.com",
+            about: "the web pages that may call; none if unset",
+        };
+        let origins = reader.maybe(origins, origins_of);
         let limits = Limits::read(reader);
         let logs = logs::Settings::read(reader);
         Some(Self {
             listen: listen?,
             internal: internal?,
+            origins: origins?.unwrap_or_default(),
             limits: limits?,
             database: database?,
             identity: identity?,
@@ -131,6 +143,19 @@ impl Limits {
     }
 }
 
+/// Reads a list of origins, each of which must be spelled as a browser sends it.
+fn origins_of(text: &str) -> Option<Origins> {
+    let origins = text.split(',').map(|origin| {
+        let origin = origin.trim();
+        let uri: Uri = origin.parse().ok()?;
+        let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+        let is_bare = has_scheme && uri.path() == "/" && uri.query().is_none();
+        let is_as_sent = is_bare && !origin.ends_with('/') && origin == origin.to_ascii_lowercase();
+        is_as_sent.then(|| HeaderValue::from_str(origin).ok())?
+    });
+    Some(Origins::new(origins.collect::<Option<Vec<_>>>()?))
+}
+
 fn address(
     reader: &mut Reader<'_>,
     name: &'static str,
@@ -140,4 +165,21 @@ fn address(
     let need = Need::Default(default);
     let expects = "an address and a port, such as [::]:8080";
     reader.read(Setting { name, need, expects, about }, |text| text.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_spelled_as_a_browser_sends_it() {
+        for good in ["https://app.example.com", "http://127.0.0.1:3000, https://b.example"] {
+            assert!(origins_of(good).is_some(), "{good}");
+        }
+        for bad in
+            ["*", "null", "app.example.com", "https://a/", "https://A.com", "ftp://a", "https://a,"]
+        {
+            assert!(origins_of(bad).is_none(), "{bad}");
+        }
+    }
 }

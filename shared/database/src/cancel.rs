@@ -1,19 +1,28 @@
 //! Ends the statements of callers that have gone.
 //!
 //! sqlx drops a query without telling Postgres, which works on to the end. So the backend is
-//! cancelled over a connection of its own, and the one that ran the query is closed, never reused:
+//! cancelled over a connection of its own, and the one that ran the query is dropped, never reused:
 //! a cancel that comes late can only meet a backend that serves nobody.
 
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection, query_file_scalar};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 
 use crate::connect::{Backend, Connector};
 
 /// How long cancelling one statement may take. The backend ends it by itself soon after: it looks
 /// whether its client is there every 250 ms.
 const CANCEL_MAX: Duration = Duration::from_secs(2);
+
+/// A control connection that does not answer for so long is dead.
+const ANSWER_MAX: Duration = Duration::from_millis(250);
+
+/// A control connection of this age is replaced: its server may no longer be the one to ask.
+const CONTROL_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// How long closing a connection may take.
 const CLOSE_MAX: Duration = Duration::from_millis(500);
@@ -22,7 +31,13 @@ const CLOSE_MAX: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Canceller {
     connector: Connector,
-    control: Mutex<Option<PgConnection>>,
+    control: Mutex<Option<Control>>,
+}
+
+#[derive(Debug)]
+struct Control {
+    connection: PgConnection,
+    born: Instant,
 }
 
 impl Canceller {
@@ -30,38 +45,50 @@ impl Canceller {
         Self { connector, control: Mutex::new(None) }
     }
 
-    /// Cancels what `backend` is doing and closes it.
+    /// Cancels what `backend` is doing and lets go of it.
     pub(crate) async fn end(&self, backend: Backend) {
         let cancelled = timeout(CANCEL_MAX, self.cancel(backend.pid)).await;
         if !matches!(cancelled, Ok(Ok(()))) {
             let outcome = format!("{cancelled:?}");
             tracing::warn!(pid = backend.pid, outcome, "a statement was left to end by itself");
         }
-        close(backend.connection).await;
+        // Not closed with a farewell: that would first send what is left of the statement.
+        drop(backend);
+    }
+
+    /// Closes the control connection.
+    pub(crate) async fn close(&self) {
+        if let Some(control) = self.control.lock().await.take() {
+            close(control.connection).await;
+        }
     }
 
     async fn cancel(&self, pid: i32) -> sqlx::Result<()> {
-        let mut control = self.control.lock().await;
-        let reused = control.take();
-        let first = match reused {
-            Some(connection) => cancel_statement(connection, pid).await,
-            None => cancel_statement(self.connector.connect_direct().await?, pid).await,
-        };
-        // An idle control connection may have died unnoticed; a new one has not.
-        *control = Some(match first {
-            Ok(connection) => connection,
-            Err(_stale) => cancel_statement(self.connector.connect_direct().await?, pid).await?,
-        });
+        // Taken out while it is used: whoever is dropped midway leaves none behind.
+        let mut place = self.control.lock().await;
+        if let Some(mut control) = place.take()
+            && control.born.elapsed() < CONTROL_AGE_MAX
+            // It may have died unnoticed; a new one has not.
+            && let Ok(Ok(())) = timeout(ANSWER_MAX, control.cancel_statement(pid)).await
+        {
+            *place = Some(control);
+            return Ok(());
+        }
+        let connection = self.connector.connect_direct().await?;
+        let mut control = Control { connection, born: Instant::now() };
+        control.cancel_statement(pid).await?;
+        *place = Some(control);
         Ok(())
     }
 }
 
-/// Hands the connection back only when the statement went through.
-async fn cancel_statement(mut connection: PgConnection, pid: i32) -> sqlx::Result<PgConnection> {
-    query_file_scalar!("../../queries/database/cancel_statement.sql", pid)
-        .fetch_one(&mut connection)
-        .await?;
-    Ok(connection)
+impl Control {
+    async fn cancel_statement(&mut self, pid: i32) -> sqlx::Result<()> {
+        query_file_scalar!("../../queries/database/cancel_statement.sql", pid)
+            .fetch_one(&mut self.connection)
+            .await?;
+        Ok(())
+    }
 }
 
 /// Closes a connection, without waiting long for the other end.

@@ -3,6 +3,7 @@
 use std::io;
 
 use fault::{Fault, Reason};
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use tonic::Status;
 
 /// A query that failed.
@@ -65,15 +66,18 @@ fn of_sqlstate(code: &str) -> Reason {
     match code {
         "23505" => Reason::AlreadyExists,
         "23503" => Reason::FailedPrecondition,
-        "23514" | "22001" | "22P02" | "22003" => Reason::InvalidArgument,
+        // The last is text that Postgres does not store: a NUL.
+        "23514" | "22001" | "22P02" | "22003" | "22021" => Reason::InvalidArgument,
         "40001" | "40P01" => Reason::Conflict,
         // A statement is cancelled at the static ceiling, or because its caller's time was over.
         "57014" => Reason::DeadlineExceeded,
-        // Out of connections, memory or disk; starting up, shutting down, or in recovery.
-        "53300" | "53200" | "53100" | "57P01" | "57P02" | "57P03" | "55P03" | "25006" => {
+        // Locked; a standby; a transaction that was left open while the process was suspended.
+        "55P03" | "25006" | "25P03" => Reason::DbUnavailable,
+        // The connection; out of connections, memory or disk; starting up or shutting down; the
+        // disk itself.
+        code if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => {
             Reason::DbUnavailable
         }
-        code if code.starts_with("08") => Reason::DbUnavailable,
         _ => Reason::Internal,
     }
 }
@@ -97,7 +101,10 @@ pub(crate) fn is_missing_schema(error: &sqlx::Error) -> bool {
 pub(crate) fn breaks_connection(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
+            let severity = error.try_downcast_ref().map(PgDatabaseError::severity);
+            // A standby was the primary once: connected anew, the call finds the new one.
+            matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
+                || error.code().is_some_and(|code| code.starts_with("08") || code == "25006")
         }
         sqlx::Error::RowNotFound
         | sqlx::Error::ColumnNotFound(_)

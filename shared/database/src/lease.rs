@@ -14,7 +14,16 @@ pub(crate) struct Lease {
     permit: Option<OwnedSemaphorePermit>,
     is_running: bool,
     is_broken: bool,
-    in_transaction: bool,
+    transaction: Transaction,
+}
+
+/// How far the lease's transaction has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Transaction {
+    None,
+    Open,
+    /// A statement has failed, and Postgres takes no more until the rollback.
+    Failed,
 }
 
 impl Lease {
@@ -31,7 +40,7 @@ impl Lease {
             permit: Some(permit),
             is_running: false,
             is_broken: false,
-            in_transaction: false,
+            transaction: Transaction::None,
         }
     }
 
@@ -44,28 +53,35 @@ impl Lease {
     /// The statement is over, and this is how it ended.
     pub(crate) fn settle<T>(&mut self, outcome: &sqlx::Result<T>) {
         self.is_running = false;
-        if let Err(error) = outcome
-            && breaks_connection(error)
-        {
-            self.is_broken = true;
+        if let Err(error) = outcome {
+            self.is_broken |= breaks_connection(error);
+            if self.transaction == Transaction::Open && matches!(error, sqlx::Error::Database(_)) {
+                self.transaction = Transaction::Failed;
+            }
         }
     }
 
     pub(crate) async fn begin(&mut self) -> sqlx::Result<()> {
-        self.in_transaction = true;
+        self.transaction = Transaction::Open;
         self.control(include_str!("../../../queries/database/begin.sql")).await
     }
 
+    /// Whether a commit would commit. Postgres answers a commit of a failed transaction with a
+    /// rollback, and calls that a success.
+    pub(crate) fn can_commit(&self) -> bool {
+        self.transaction == Transaction::Open && !self.is_running
+    }
+
     pub(crate) async fn commit(&mut self) -> sqlx::Result<()> {
-        let outcome = self.control(include_str!("../../../queries/database/commit.sql")).await;
-        self.in_transaction = outcome.is_err();
-        outcome
+        self.control(include_str!("../../../queries/database/commit.sql")).await?;
+        self.transaction = Transaction::None;
+        Ok(())
     }
 
     pub(crate) async fn rollback(&mut self) -> sqlx::Result<()> {
-        let outcome = self.control(include_str!("../../../queries/database/rollback.sql")).await;
-        self.in_transaction = outcome.is_err();
-        outcome
+        self.control(include_str!("../../../queries/database/rollback.sql")).await?;
+        self.transaction = Transaction::None;
+        Ok(())
     }
 
     /// These three have nothing to prepare, so they are sent as they are.
@@ -89,7 +105,7 @@ impl Drop for Lease {
             // The place in the pool stays taken until the backend is free.
             let pool = self.pool.clone();
             self.pool.after(permit, async move { pool.canceller().end(backend).await });
-        } else if self.in_transaction {
+        } else if self.transaction != Transaction::None {
             // Postgres rolls back what its client left open.
             self.pool.after(permit, close(backend.connection));
         } else {

@@ -18,7 +18,7 @@ const REPLAYED: &str = "idempotency-replayed";
 /// How often a key is claimed whose stored answer turns out to have expired.
 const CLAIMS_MAX: usize = 3;
 
-/// One call in so many drops answers that have expired.
+/// One call in so many drops answers that have expired; the first of a process does.
 const SWEEP_EVERY: u64 = 64;
 
 /// What became of a claim.
@@ -53,7 +53,7 @@ impl Pool {
             response.metadata_mut().insert(REPLAYED, yes);
             return Ok(response);
         }
-        if self.count_stored_answer() % SWEEP_EVERY == SWEEP_EVERY - 1 {
+        if self.count_stored_answer() % SWEEP_EVERY == 0 {
             let pool = self.clone();
             self.spawn(async move { pool.sweep().await });
         }

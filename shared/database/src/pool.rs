@@ -12,6 +12,7 @@ use std::{
 
 use backoff::BackoffBuilder;
 use clock::Clock;
+use futures_util::future::join_all;
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -40,10 +41,12 @@ const PING_MAX: Duration = Duration::from_millis(250);
 /// The wall clock moving this much further than the monotonic one means that the machine slept.
 const CLOCK_JUMP_MICROS: i64 = 5_000_000;
 
-/// How long one try to reach a database that is down may take, and how far apart tries are.
-const PROBE_MAX: Duration = Duration::from_secs(2);
+/// How long making one connection may take, whoever waits for it and for how long.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// How far apart tries to reach a database that is down are.
 const PROBE_DELAY_MIN: Duration = Duration::from_millis(100);
-const PROBE_DELAY_MAX: Duration = Duration::from_secs(1);
+const PROBE_DELAY_MAX: Duration = Duration::from_millis(500);
 
 /// The connections of one function in one process. Clones share them.
 #[derive(Clone, Debug)]
@@ -115,7 +118,7 @@ impl Pool {
             connections_max,
             in_use: connections_max.saturating_sub(self.0.permits.available_permits()),
             idle: self.idle().len(),
-            is_down: self.0.is_down.load(Ordering::Relaxed),
+            is_down: self.is_down(),
         }
     }
 
@@ -139,34 +142,25 @@ impl Pool {
     pub async fn close(&self) {
         self.0.closed.cancel();
         let idle = std::mem::take(&mut *self.idle());
-        for idle in idle {
-            close(idle.backend.connection).await;
-        }
+        join_all(idle.into_iter().map(|idle| close(idle.backend.connection))).await;
+        self.0.canceller.close().await;
     }
 
     /// A connection, within the wait that is allowed.
     pub(crate) async fn acquire(&self) -> sqlx::Result<Lease> {
         let give_up = Instant::now() + self.0.wait_max;
+        if self.is_down() && self.idle().is_empty() {
+            return Err(Unreachable(None).into_sqlx());
+        }
         let permits = Arc::clone(&self.0.permits);
         let permit = match timeout_at(give_up, permits.acquire_owned()).await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_closed)) => return Err(Unreachable(None).into_sqlx()),
             Err(_elapsed) => return Err(sqlx::Error::PoolTimedOut),
         };
-        if let Some((backend, born)) = self.idle_connection().await {
-            return Ok(Lease::new(self.clone(), backend, born, permit));
-        }
-        if self.0.is_down.load(Ordering::Relaxed) {
-            return Err(Unreachable(None).into_sqlx());
-        }
-        match timeout_at(give_up, self.0.connector.connect()).await {
-            Ok(Ok(backend)) => Ok(Lease::new(self.clone(), backend, Instant::now(), permit)),
-            // It is up, and waits for its migrations.
-            Ok(Err(error)) if is_missing_schema(&error) => {
-                Err(Unreachable(Some(error)).into_sqlx())
-            }
-            Ok(Err(error)) => Err(self.went_down(Some(error))),
-            Err(_elapsed) => Err(self.went_down(None)),
+        match timeout_at(give_up, self.lease(permit)).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => Err(Unreachable(None).into_sqlx()),
         }
     }
 
@@ -205,17 +199,45 @@ impl Pool {
 
     pub(crate) fn put_back(&self, backend: Backend, born: Instant) {
         let since = Instant::now();
+        let since_micros = self.0.clock.unix_micros();
+        let mut idle = self.idle();
+        // Asked under the lock, so that `close` misses none.
         if self.0.closed.is_cancelled() || since - born > LIFETIME_MAX {
             self.spawn(close(backend.connection));
-            return;
+        } else {
+            idle.push(Idle { backend, born, since, since_micros });
         }
-        let since_micros = self.0.clock.unix_micros();
-        self.idle().push(Idle { backend, born, since, since_micros });
     }
 
     /// Drops the idle connections, after one turned out to be dead.
     pub(crate) fn forget_idle(&self) {
         self.idle().clear();
+    }
+
+    /// A connection for whoever holds `permit`.
+    async fn lease(&self, permit: OwnedSemaphorePermit) -> sqlx::Result<Lease> {
+        if let Some((backend, born)) = self.idle_connection().await {
+            return Ok(Lease::new(self.clone(), backend, born, permit));
+        }
+        if self.is_down() {
+            return Err(Unreachable(None).into_sqlx());
+        }
+        // It goes on when the caller is gone, and is then there for the next one: many callers
+        // with little time would otherwise connect without end, and never be served.
+        let connecting = self.0.tasks.spawn(self.clone().connect(permit));
+        connecting.await.unwrap_or_else(|_ended| Err(Unreachable(None).into_sqlx()))
+    }
+
+    async fn connect(self, permit: OwnedSemaphorePermit) -> sqlx::Result<Lease> {
+        match timeout(CONNECT_MAX, self.0.connector.connect()).await {
+            Ok(Ok(backend)) => Ok(Lease::new(self, backend, Instant::now(), permit)),
+            // It is up, and waits for its migrations.
+            Ok(Err(error)) if is_missing_schema(&error) => {
+                Err(Unreachable(Some(error)).into_sqlx())
+            }
+            Ok(Err(error)) => Err(self.went_down(Some(error))),
+            Err(_elapsed) => Err(self.went_down(None)),
+        }
     }
 
     /// The connection that was used last, if it can be trusted or answers.
@@ -258,12 +280,18 @@ impl Pool {
             if self.0.closed.run_until_cancelled(sleep(delay)).await.is_none() {
                 return;
             }
-            if let Ok(Ok(backend)) = timeout(PROBE_MAX, self.0.connector.connect()).await {
-                self.put_back(backend, Instant::now());
-                self.0.is_down.store(false, Ordering::Relaxed);
-                return;
+            match timeout(CONNECT_MAX, self.0.connector.connect()).await {
+                Ok(Ok(backend)) => self.put_back(backend, Instant::now()),
+                Ok(Err(error)) if is_missing_schema(&error) => {}
+                Ok(Err(_)) | Err(_) => continue,
             }
+            self.0.is_down.store(false, Ordering::Relaxed);
+            return;
         }
+    }
+
+    fn is_down(&self) -> bool {
+        self.0.is_down.load(Ordering::Relaxed)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {

@@ -1,15 +1,25 @@
 //! Keys that all machines of a function agree on, read once.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use sqlx::query_file_scalar;
-use tokio::sync::Mutex;
 
 use crate::{Pool, Result};
 
 /// The keys read so far. There are as many as the migrations make.
 #[derive(Default)]
-pub(crate) struct Secrets(Mutex<HashMap<&'static str, Arc<[u8]>>>);
+pub(crate) struct Secrets(Mutex<Known>);
+
+type Known = HashMap<&'static str, Arc<[u8]>>;
+
+impl Secrets {
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -20,12 +30,13 @@ impl std::fmt::Debug for Secrets {
 impl Pool {
     /// The key called `name`, which a migration made.
     pub async fn secret(&self, name: &'static str) -> Result<Arc<[u8]>> {
-        let mut known = self.secrets().0.lock().await;
-        if let Some(value) = known.get(name) {
+        if let Some(value) = self.secrets().known().get(name) {
             return Ok(Arc::clone(value));
         }
+        // The first calls may read it side by side: waiting for one another, they would add up
+        // what each may wait for a connection.
         let value = self.read_secret(name).await?;
-        known.insert(name, Arc::clone(&value));
+        self.secrets().known().insert(name, Arc::clone(&value));
         Ok(value)
     }
 

@@ -9,7 +9,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{Error, Pool, lease::Lease};
+use crate::{Error, Pool, error::breaks_connection, lease::Lease};
 
 /// How often a transaction is tried that other writers are in the way of.
 const TRIES_MAX: usize = 5;
@@ -57,23 +57,36 @@ impl Pool {
         W: Fn(Tx) -> F,
         F: Future<Output = Result<T, Fault>> + Send,
     {
-        let mut lease = self.acquire().await.map_err(Error::from)?;
-        lease.begin().await.map_err(Error::from)?;
+        let lease = self.begin().await.map_err(Error::from)?;
         let tx = Tx(Arc::new(Mutex::new(lease)));
 
         let outcome = work(tx.clone()).await;
 
         let mut lease = tx.lock().await;
         match outcome {
-            Ok(value) => {
+            Ok(value) if lease.can_commit() => {
                 lease.commit().await.map_err(Error::from)?;
                 Ok(value)
             }
-            Err(fault) => {
+            outcome => {
                 // If even this fails the lease closes the connection, which rolls back as well.
                 let _outcome = lease.rollback().await;
-                Err(fault)
+                outcome.and(Err(Fault::internal("a transaction went on after a failed statement")))
             }
         }
+    }
+
+    /// A connection with a transaction open. One that died while nobody looked is found out here,
+    /// where nothing has been asked of it yet, so another is taken.
+    async fn begin(&self) -> sqlx::Result<Lease> {
+        let mut lease = self.acquire().await?;
+        match lease.begin().await {
+            Ok(()) => return Ok(lease),
+            Err(error) if !breaks_connection(&error) => return Err(error),
+            Err(_broken) => drop(lease),
+        }
+        let mut lease = self.acquire().await?;
+        lease.begin().await?;
+        Ok(lease)
     }
 }

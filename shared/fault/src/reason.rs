@@ -49,6 +49,8 @@ pub enum Reason {
     Shed,
     /// The server is about to stop.
     Draining,
+    /// The stream has reached the age its rule gives it.
+    StreamAged,
     /// The database does not answer.
     DbUnavailable,
     /// No connection to the database became free in time.
@@ -138,6 +140,9 @@ impl Reason {
             }
             Self::Shed => ("SHED", C::Unavailable, "the server is overloaded"),
             Self::Draining => ("DRAINING", C::Unavailable, "the server is stopping"),
+            Self::StreamAged => {
+                ("STREAM_AGED", C::Unavailable, "the stream is over; go on from its last cursor")
+            }
             Self::DbUnavailable => {
                 ("DB_UNAVAILABLE", C::Unavailable, "the database is unavailable")
             }
@@ -186,7 +191,7 @@ impl Reason {
             }
             Self::DependencyUnavailable => Some(Duration::from_millis(500)),
             // Another machine can take the call at once.
-            Self::Draining => Some(Duration::from_millis(50)),
+            Self::Draining | Self::StreamAged => Some(Duration::from_millis(50)),
             _ => None,
         }
     }

@@ -2,6 +2,9 @@
 //!
 //! tonic's own timer answers CANCELLED and takes a malformed header for none; this one is told in
 //! words. The handler is dropped where it stands, and with it whatever it was waiting for.
+//!
+//! A stream also ends at the age its rule gives it, and when the process is about to stop: with 14,
+//! so that the client comes back and goes on from where it was.
 
 use std::{
     pin::Pin,
@@ -16,6 +19,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use proto::{Kind, Method};
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, body::Body};
 use tower::Service;
 
@@ -23,6 +27,9 @@ use crate::{BoxError, Request, Response};
 
 /// A path that is in no contract gets no more time than it takes to say so.
 const UNKNOWN_METHOD_MAX: Duration = Duration::from_secs(1);
+
+/// How long a stream may go on once the process is about to stop: enough for a last word.
+const LAST_WORD_MAX: Duration = Duration::from_millis(250);
 
 /// The call took longer than it was given.
 #[derive(Debug, thiserror::Error)]
@@ -34,22 +41,36 @@ pub(crate) struct Expired;
 pub(crate) struct Deadline<S> {
     inner: S,
     deadline_max: Duration,
+    drain: CancellationToken,
+}
+
+/// How long a call may take, and what it is told when that is over.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    time: Duration,
+    then: Reason,
 }
 
 impl<S> Deadline<S> {
-    pub(crate) fn new(inner: S, deadline_max: Duration) -> Self {
-        Self { inner, deadline_max }
+    pub(crate) fn new(inner: S, deadline_max: Duration, drain: CancellationToken) -> Self {
+        Self { inner, deadline_max, drain }
     }
 
-    /// How long the call may take.
-    fn budget(&self, request: &Request, method: Option<&Method>) -> Result<Duration, TimeoutError> {
+    fn budget(&self, request: &Request, method: Option<&Method>) -> Result<Budget, TimeoutError> {
         let rule = method.map_or(UNKNOWN_METHOD_MAX, |method| method.rule.deadline);
+        let is_stream = method.is_some_and(|method| method.kind != Kind::Unary);
         // A stream's rule is its age, which the ceiling on calls says nothing about.
-        let ceiling = match method.map(|method| method.kind) {
-            None | Some(Kind::Unary) => rule.min(self.deadline_max),
-            Some(_stream) => rule,
+        let (ceiling, then) = if is_stream {
+            (rule, Reason::StreamAged)
+        } else {
+            (rule.min(self.deadline_max), Reason::DeadlineExceeded)
         };
-        Ok(timeout(request.headers())?.map_or(ceiling, |asked| asked.min(ceiling)))
+        Ok(match timeout(request.headers())? {
+            Some(asked) if asked <= ceiling => {
+                Budget { time: asked, then: Reason::DeadlineExceeded }
+            }
+            _ => Budget { time: ceiling, then },
+        })
     }
 }
 
@@ -71,19 +92,26 @@ where
         let method = request.extensions().get::<Call>().and_then(|call| call.method);
         let (budget, malformed) = match self.budget(&request, method) {
             Ok(budget) => (budget, None),
-            Err(malformed) => (Duration::ZERO, Some(malformed)),
+            Err(malformed) => {
+                let none = Budget { time: Duration::ZERO, then: Reason::DeadlineExceeded };
+                (none, Some(malformed))
+            }
         };
-        let deadline = Instant::now() + budget;
+        let deadline = Instant::now() + budget.time;
         if let Some(call) = request.extensions_mut().get_mut::<Call>() {
             call.deadline = Some(deadline);
         }
-        let is_begun = malformed.is_none() && !budget.is_zero();
+        let is_begun = malformed.is_none() && !budget.time.is_zero();
+        let is_stream = method.is_some_and(|method| method.kind != Kind::Unary);
         DeadlineFuture {
             inner: is_begun.then(|| self.inner.call(request)),
             malformed,
             sleep: sleep_until(deadline),
-            deadline,
-            is_stream: method.is_some_and(|method| method.kind != Kind::Unary),
+            stream: is_stream.then(|| Ends {
+                deadline,
+                then: budget.then,
+                drain: self.drain.clone(),
+            }),
         }
     }
 }
@@ -95,9 +123,15 @@ pin_project! {
         malformed: Option<TimeoutError>,
         #[pin]
         sleep: Sleep,
-        deadline: Instant,
-        is_stream: bool,
+        stream: Option<Ends>,
     }
+}
+
+/// What ends a stream.
+struct Ends {
+    deadline: Instant,
+    then: Reason,
+    drain: CancellationToken,
 }
 
 impl<F> Future for DeadlineFuture<F>
@@ -115,15 +149,12 @@ where
             return Poll::Ready(Err(Expired.into()));
         };
         if let Poll::Ready(outcome) = inner.poll(cx) {
-            let is_stream = *this.is_stream;
-            let deadline = *this.deadline;
             // The one message of a unary answer is there; a stream goes on until it is over.
-            return Poll::Ready(outcome.map(|response| {
-                if is_stream && !response.body().is_end_stream() {
-                    response.map(|inner| Body::new(DeadlineBody::new(inner, deadline)))
-                } else {
-                    response
+            return Poll::Ready(outcome.map(|response| match this.stream.take() {
+                Some(ends) if !response.body().is_end_stream() => {
+                    response.map(|inner| Body::new(DeadlineBody::new(inner, ends)))
                 }
+                _ => response,
             }));
         }
         ready!(this.sleep.poll(cx));
@@ -137,11 +168,33 @@ where
 struct DeadlineBody {
     inner: Option<Body>,
     sleep: Pin<Box<Sleep>>,
+    then: Reason,
+    drain: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl DeadlineBody {
-    fn new(inner: Body, deadline: Instant) -> Self {
-        Self { inner: Some(inner), sleep: Box::pin(sleep_until(deadline)) }
+    fn new(inner: Body, ends: Ends) -> Self {
+        Self {
+            inner: Some(inner),
+            sleep: Box::pin(sleep_until(ends.deadline)),
+            then: ends.then,
+            drain: Some(Box::pin(ends.drain.cancelled_owned())),
+        }
+    }
+
+    /// Whether the time is over; the drain brings the end near.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_draining =
+            self.drain.as_mut().is_some_and(|drain| drain.as_mut().poll(cx).is_ready());
+        if is_draining {
+            self.drain = None;
+            let end = Instant::now() + LAST_WORD_MAX;
+            if end < self.sleep.deadline() {
+                self.sleep.as_mut().reset(end);
+                self.then = Reason::Draining;
+            }
+        }
+        self.sleep.as_mut().poll(cx)
     }
 }
 
@@ -153,9 +206,9 @@ impl http_body::Body for DeadlineBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.inner.is_some() && self.sleep.as_mut().poll(cx).is_ready() {
+        if self.inner.is_some() && self.poll_over(cx).is_ready() {
             self.inner = None;
-            return Poll::Ready(Some(Err(Reason::DeadlineExceeded.into())));
+            return Poll::Ready(Some(Err(self.then.into())));
         }
         match self.inner.as_mut() {
             Some(inner) => Pin::new(inner).poll_frame(cx),

@@ -4,8 +4,10 @@
 
 pub mod stack;
 mod trace;
+mod cors;
 mod protocols;
 mod connect;
+mod grpc_web;
 mod rescue;
 mod catch_panic;
 mod deadline;
@@ -13,7 +15,10 @@ mod authenticate;
 mod idempotency;
 mod frames;
 
+use protocols::essence;
+
 pub use catch_panic::install_hook;
+pub use cors::Origins;
 pub use stack::{Inbound, Stack, inbound};
 
 /// A request, in gRPC's shape below `protocols`.

@@ -12,16 +12,18 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tonic::{Code, body::Body};
 use tower::Service;
 
-use crate::{Request, Response, connect};
+use crate::{Request, Response, connect, grpc_web::Encoding};
 
 /// What a POST may carry.
-const ACCEPTED: &str =
-    "application/grpc, application/grpc+proto, application/json, application/proto";
+const ACCEPTED: &str = "application/grpc, application/grpc+proto, application/grpc-web, \
+                        application/grpc-web+proto, application/grpc-web-text, \
+                        application/grpc-web-text+proto, application/json, application/proto";
 
 /// What the client speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Protocol {
     Grpc,
+    GrpcWeb(Encoding),
     Connect(connect::Codec),
 }
 
@@ -41,13 +43,17 @@ impl<S> Protocols<S> {
 /// What the request's content type says; its parameters and its case make no difference.
 fn protocol(request: &Request) -> Option<Protocol> {
     let content_type = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let essence = content_type.split(';').next()?.trim().to_ascii_lowercase();
-    match essence.as_str() {
+    match essence(content_type).as_str() {
         "application/grpc" | "application/grpc+proto" => Some(Protocol::Grpc),
         "application/json" => Some(Protocol::Connect(connect::Codec::Json)),
         "application/proto" => Some(Protocol::Connect(connect::Codec::Proto)),
-        _ => None,
+        essence => Encoding::of(essence).map(Protocol::GrpcWeb),
     }
+}
+
+/// A content type without its parameters and without its case.
+pub(crate) fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// An answer to what is no call at all.
@@ -93,6 +99,14 @@ where
         let refusal = match (request.method(), protocol(&request)) {
             (&Method::POST, Some(Protocol::Grpc)) => {
                 return Either::Left(self.inner.call(request));
+            }
+            (&Method::POST, Some(Protocol::GrpcWeb(encoding))) => {
+                let of_answer = encoding.of_answer(&request);
+                let answer = self.inner.call(encoding.translate(request));
+                return Either::Right(Either::Left(Box::pin(async move {
+                    let Ok(response) = answer.await;
+                    Ok(of_answer.answer(response))
+                })));
             }
             (&Method::POST, Some(Protocol::Connect(codec))) => {
                 let exchange = connect::Exchange::of(&request, codec);

@@ -4,11 +4,13 @@ use std::{convert::Infallible, time::Duration};
 
 use identity::Verifier;
 use telemetry::metrics::Metrics;
+use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 
 use crate::{
-    Request, Response, authenticate::Authenticate, catch_panic::CatchPanic, deadline::Deadline,
-    idempotency::Idempotency, protocols::Protocols, rescue::Rescue, trace::Trace,
+    Origins, Request, Response, authenticate::Authenticate, catch_panic::CatchPanic, cors::Cors,
+    deadline::Deadline, idempotency::Idempotency, protocols::Protocols, rescue::Rescue,
+    trace::Trace,
 };
 
 /// What the layers need to know.
@@ -16,10 +18,14 @@ use crate::{
 pub struct Inbound {
     /// Counts every call.
     pub metrics: Metrics,
+    /// `CORS_ORIGINS`: the web pages that may call.
+    pub origins: Origins,
     /// Tells who calls.
     pub verifier: Verifier,
     /// `MAX_DEADLINE_MS`: the ceiling over every rule.
     pub deadline_max: Duration,
+    /// Cancelled when the process is about to stop.
+    pub drain: CancellationToken,
     /// `MAX_MESSAGE_BYTES`: the largest message that is read.
     pub message_bytes_max: usize,
 }
@@ -36,6 +42,9 @@ where
     let stack = ServiceBuilder::new()
         // Sees every outcome, that of a client which left as well.
         .layer_fn(|inner| Trace::new(inner, parts.metrics.clone()))
+        // A page that may not call is refused before anything is done for it, and one that may
+        // can read every answer, whichever layer gives it.
+        .layer_fn(|inner| Cors::new(inner, parts.origins.clone()))
         // Everything below speaks gRPC, and every answer from below gets its client's shape.
         .layer_fn(|inner| Protocols::new(inner, parts.message_bytes_max))
         // What a layer below raises becomes a status here, complete with its details and its id.
@@ -43,7 +52,7 @@ where
         // A panic is one failed call. Above the deadline, so that no layer below can escape it.
         .layer_fn(CatchPanic::new)
         // Everything below is part of what the client waits for: keys, the pool, the handler.
-        .layer_fn(|inner| Deadline::new(inner, parts.deadline_max))
+        .layer_fn(|inner| Deadline::new(inner, parts.deadline_max, parts.drain.clone()))
         // From here on the caller is known.
         .layer_fn(|inner| Authenticate::new(inner, parts.verifier.clone()))
         // Below `authenticate`: a stranger is not told what a call lacks.

@@ -1,6 +1,6 @@
 //! `cargo dev`, from its first line to its exit code.
 
-use std::{error::Error as _, process::ExitCode};
+use std::{error::Error as _, process::ExitCode, time::Duration};
 
 use tokio::{
     runtime::Builder,
@@ -19,6 +19,9 @@ const EX_UNAVAILABLE: u8 = 69;
 const EX_SOFTWARE: u8 = 70;
 const EX_CONFIG: u8 = 78;
 
+/// How long a start that was broken off may take to end what it has begun.
+const END_MAX: Duration = Duration::from_secs(10);
+
 /// Runs the platform until it is told to stop.
 pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
     let options = match Options::parse(arguments) {
@@ -35,7 +38,9 @@ pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(EX_SOFTWARE, &error.to_string()),
     };
-    match runtime.block_on(serve(&options)) {
+    let outcome = runtime.block_on(serve(&options));
+    runtime.shutdown_timeout(END_MAX);
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(code(&error), &chain(&error)),
     }
@@ -47,7 +52,7 @@ async fn serve(options: &Options) -> Result<(), Error> {
     let start = Instant::now();
     let running = tokio::select! {
         running = Running::start(options) => running?,
-        // What was begun ends with this process: Postgres has a watchdog.
+        // What was begun ends with the runtime; what is left of it has a watchdog.
         () = either(&mut interrupt, &mut terminate) => return Ok(()),
     };
     tell(&report(&running, start.elapsed()));
@@ -70,7 +75,7 @@ async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
 
 fn code(error: &Error) -> u8 {
     match error {
-        Error::Settings(_) | Error::Env(_) => EX_CONFIG,
+        Error::Settings(_) | Error::Env(_) | Error::DatabaseUrl => EX_CONFIG,
         Error::RemoteDatabase | Error::FreshRemote => EX_USAGE,
         Error::Panicked(_) => EX_SOFTWARE,
         _ => EX_UNAVAILABLE,

@@ -9,6 +9,12 @@ use crate::Running;
 /// Who the printed token is for.
 const DEVELOPER: &str = "developer";
 
+/// Tells what takes long, as it begins. Standard output is for what one may copy.
+#[expect(clippy::print_stderr, reason = "the command's own words")]
+pub(crate) fn progress(line: &str) {
+    eprintln!("cargo dev: {line}");
+}
+
 pub(crate) fn report(running: &Running, took: Duration) -> String {
     let functions: Vec<_> = all::functions().iter().map(|function| function.name).collect();
     let functions = functions.join(", ");

@@ -1,16 +1,16 @@
 //! Starts the parts one after the other, and stops them in the reverse order.
 
 use std::{
-    fs,
+    fs::{self, File, TryLockError},
     hash::{DefaultHasher, Hash, Hasher},
-    io,
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use ::issuer::Issuer;
-use ::postgres::{Durability, Postgres, find_or_start};
+use ::postgres::{Durability, Postgres, erase, find_or_start};
 use ::settings::{Env, Problems, Reader};
 use chassis::{Server, Settings};
 use clock::Clock;
@@ -21,6 +21,7 @@ use crate::{
     Options,
     database::{DATABASE, RUNTIME_ROLE, create_runtime_role, ensure_database},
     issuer::Served,
+    report::progress,
 };
 
 /// The Firebase project of a platform that was told no other.
@@ -40,6 +41,41 @@ pub enum Error {
         /// The option that chooses another.
         option: &'static str,
     },
+    /// A port cannot be had for another reason.
+    #[error("port {port} cannot be used: choose another with {option}")]
+    Port {
+        /// The port.
+        port: u16,
+        /// The option that chooses another.
+        option: &'static str,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// Another platform runs on the same data.
+    #[error(
+        "another `cargo dev`{} uses {}: stop it, or choose another directory with --data",
+        if process.is_empty() { String::new() } else { format!(" (process {process})") },
+        data.display()
+    )]
+    InUse {
+        /// The data.
+        data: PathBuf,
+        /// Its process, if it says so.
+        process: String,
+    },
+    /// The data cannot be kept there.
+    #[error("{} cannot be used: choose another directory with --data", data.display())]
+    Data {
+        /// The directory.
+        data: PathBuf,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// `DATABASE_URL` is not a URL of Postgres. It may hold a password, so it is not repeated.
+    #[error("DATABASE_URL is not of the form postgres://user:password@host:port/database")]
+    DatabaseUrl,
     /// The database is not on this machine.
     #[error("DATABASE_URL is not on this machine; if it is meant, add --remote-database")]
     RemoteDatabase,
@@ -95,6 +131,8 @@ pub struct Running {
     postgres: Postgres,
     stop: oneshot::Sender<()>,
     functions: JoinHandle<()>,
+    /// The data is nobody else's for as long.
+    _lock: File,
 }
 
 impl Running {
@@ -102,12 +140,12 @@ impl Running {
     pub async fn start(options: &Options) -> Result<Self, Error> {
         let env = Env::of_process()?;
         check_database_url(options, &env)?;
+        let lock = lock(&options.data())?;
         let issuer_listener = bind(options.issuer_port, "--issuer-port").await?;
         // These two are bound by the chassis, once there is a database; a conflict is told now.
-        for (port, option) in [(options.port, "--port"), (options.internal_port, "--internal-port")]
-        {
-            drop(bind(port, option).await?);
-        }
+        let port = bind(options.port, "--port").await?;
+        let internal_port = bind(options.internal_port, "--internal-port").await?;
+        drop((port, internal_port));
 
         let project = env.get("FIREBASE_PROJECT_ID").unwrap_or(PROJECT).to_owned();
         let database = tokio::task::spawn_blocking({
@@ -144,6 +182,7 @@ impl Running {
             postgres,
             stop,
             functions,
+            _lock: lock,
         })
     }
 
@@ -161,8 +200,29 @@ impl Running {
 async fn bind(port: u16, option: &'static str) -> Result<TcpListener, Error> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => Error::PortTaken { port, option },
-        _ => Error::Io(error),
+        _ => Error::Port { port, option, cause: error },
     })
+}
+
+/// Takes the data directory, which one platform uses at a time.
+fn lock(data: &Path) -> Result<File, Error> {
+    let fail = |cause| Error::Data { data: data.to_owned(), cause };
+    fs::create_dir_all(data).map_err(fail)?;
+    let path = data.join("lock");
+    let file = File::options().create(true).read(true).append(true).open(&path);
+    let mut file = file.map_err(fail)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let process = fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
+            return Err(Error::InUse { data: data.to_owned(), process });
+        }
+        // Not every file system has locks; Postgres still guards its own.
+        Ok(()) | Err(TryLockError::Error(_)) => {}
+    }
+    // For whoever comes second; the lock itself ends with the process.
+    file.set_len(0).map_err(fail)?;
+    writeln!(file, "{}", std::process::id()).map_err(fail)?;
+    Ok(file)
 }
 
 fn check_database_url(options: &Options, env: &Env) -> Result<(), Error> {
@@ -172,7 +232,9 @@ fn check_database_url(options: &Options, env: &Env) -> Result<(), Error> {
     if options.is_fresh {
         return Err(Error::FreshRemote);
     }
-    let parsed = PgConnectOptions::from_str(url)?;
+    let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    let parsed = PgConnectOptions::from_str(url).ok().filter(|_parsed| is_postgres);
+    let parsed = parsed.ok_or(Error::DatabaseUrl)?;
     let host = parsed.get_host();
     let is_local = parsed.get_socket().is_some()
         || host.starts_with('/')
@@ -184,23 +246,23 @@ fn check_database_url(options: &Options, env: &Env) -> Result<(), Error> {
 fn start_postgres(options: &Options, env: &Env) -> Result<Postgres, Error> {
     let data = options.data();
     if options.is_fresh {
-        for part in ["postgres", "issuer"] {
-            remove(&data.join(part))?;
-        }
+        erase(&data.join("postgres"))?;
+        remove(&data.join("issuer"))?;
     }
     let postgres_options = |data: PathBuf| postgres::Options {
         url: env.get("DATABASE_URL").map(str::to_owned),
         binaries: env.get("PG_BIN").map(PathBuf::from),
-        data,
+        data: Some(data),
         durability: Durability::Durable,
         connections_max: CONNECTIONS_MAX,
+        tell: progress,
     };
     match find_or_start(&postgres_options(data.join("postgres"))) {
         // Root's own directories are closed to the account that Postgres runs under.
         Err(postgres::Error::Barrier { .. }) if options.data.is_none() => {
             let open = open_data(&data)?;
             if options.is_fresh {
-                remove(&open)?;
+                erase(&open)?;
             }
             Ok(find_or_start(&postgres_options(open))?)
         }

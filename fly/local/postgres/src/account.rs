@@ -22,17 +22,19 @@ pub(crate) struct Account {
     gid: u32,
 }
 
-/// Whom to become for the cluster in `data`, which need not exist. None: nobody, we are not root.
-pub(crate) fn owner_of(data: &Path) -> Result<Option<Account>, Error> {
+/// Whom to become for the cluster in `data`, or for a new one. None: nobody, we are not root.
+pub(crate) fn owner_of(data: Option<&Path>) -> Result<Option<Account>, Error> {
     let ours = effective_uid()?;
-    let theirs = match fs::metadata(data) {
-        Ok(metadata) => Some((metadata.uid(), metadata.gid())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Error::io("look at", data, error)),
+    let theirs = match data.map(|data| (data, fs::metadata(data))) {
+        Some((data, Ok(metadata))) => Some((data, metadata.uid(), metadata.gid())),
+        Some((data, Err(error))) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::io("look at", data, error));
+        }
+        _ => None,
     };
     if ours != ROOT {
         return match theirs {
-            Some((uid, _)) if uid != ours => Err(Error::Owner {
+            Some((data, uid, _)) if uid != ours => Err(Error::Owner {
                 data: data.to_owned(),
                 owner: name_of(uid),
                 wanted: name_of(ours),
@@ -42,13 +44,13 @@ pub(crate) fn owner_of(data: &Path) -> Result<Option<Account>, Error> {
     }
 
     // A cluster that somebody made without being root stays theirs.
-    if let Some((uid, gid)) = theirs.filter(|(uid, _)| *uid != ROOT) {
+    if let Some((_, uid, gid)) = theirs.filter(|(_, uid, _)| *uid != ROOT) {
         return Ok(Some(Account { name: name_of(uid), uid, gid }));
     }
     let account = find(&passwd(), |name, _| name == "postgres")
         .or_else(|| find(&passwd(), |name, _| name == "nobody"))
         .ok_or(Error::NoAccount)?;
-    if data.join("PG_VERSION").exists() {
+    if let Some(data) = data.filter(|data| data.join("PG_VERSION").exists()) {
         let owner = name_of(ROOT);
         return Err(Error::Owner { data: data.to_owned(), owner, wanted: account.name });
     }

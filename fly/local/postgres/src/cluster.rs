@@ -30,7 +30,9 @@ pub(crate) fn prepare(
     data: &Path,
     binaries: &Binaries,
     owner: Option<&Account>,
+    tell: fn(&str),
 ) -> Result<(), Error> {
+    sweep(data);
     if data.join("PG_VERSION").exists() {
         return Ok(());
     }
@@ -39,9 +41,9 @@ pub(crate) fn prepare(
     }
 
     // Made beside and moved into place: an initdb that is cut short leaves half a cluster.
-    let name = data.file_name().unwrap_or_default().to_string_lossy();
-    let parent = data.parent().unwrap_or(Path::new("/"));
-    let made = tempfile::Builder::new().prefix(&format!("{name}.new-")).tempdir_in(parent);
+    tell(&format!("making a database cluster in {}", data.display()));
+    let (parent, prefix) = unfinished(data);
+    let made = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent);
     let made = made.map_err(|error| Error::io("make a directory in", parent, error))?;
     initialise(made.path(), binaries, owner)?;
 
@@ -53,6 +55,23 @@ pub(crate) fn prepare(
     // Its directory has a new name, so there is nothing for it to remove.
     drop(made.keep());
     Ok(())
+}
+
+/// Removes what an `initdb` that was killed has left beside `data`.
+pub(crate) fn sweep(data: &Path) {
+    let (parent, prefix) = unfinished(data);
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            // What cannot be removed is in nobody's way; the next start tries again.
+            fs::remove_dir_all(entry.path()).unwrap_or_default();
+        }
+    }
+}
+
+/// Where a cluster is made before it is moved into place, and how its directory's name begins.
+fn unfinished(data: &Path) -> (&Path, String) {
+    let name = data.file_name().unwrap_or_default().to_string_lossy();
+    (data.parent().unwrap_or(Path::new("/")), format!("{name}.new-"))
 }
 
 fn initialise(dir: &Path, binaries: &Binaries, owner: Option<&Account>) -> Result<(), Error> {

@@ -11,9 +11,10 @@
 //! let options = Options {
 //!     url: None,
 //!     binaries: None,
-//!     data: ".mayfly/postgres".into(),
+//!     data: Some(".mayfly/postgres".into()),
 //!     durability: Durability::Durable,
 //!     connections_max: 50,
+//!     tell: |_line| {},
 //! };
 //! let postgres = find_or_start(&options)?;
 //! let url = postgres.url(None, "mayfly");
@@ -44,11 +45,15 @@ pub struct Options {
     /// `PG_BIN`: the only directory to take binaries from.
     pub binaries: Option<PathBuf>,
     /// The cluster's directory: made by `initdb` when missing, and kept.
-    pub data: PathBuf,
+    /// Without one the cluster is made beside the server's socket, and the watchdog removes it when
+    /// the server ends, however this process ends: for tests.
+    pub data: Option<PathBuf>,
     /// What a crash of the machine may cost.
     pub durability: Durability,
     /// How many connections the server allows, the three it reserves for superusers included.
     pub connections_max: u32,
+    /// Is told what takes long, when it begins: one line for people.
+    pub tell: fn(&str),
 }
 
 /// What a crash of the machine may cost.
@@ -85,19 +90,42 @@ pub fn find_or_start(options: &Options) -> Result<Postgres, Error> {
     }
 }
 
+/// Removes the cluster in `data`, unless a server runs on it.
+pub fn erase(data: &Path) -> Result<(), Error> {
+    let data = absolute(data)?;
+    server::wait_while_stopping(&data, |_line| {});
+    if let Some(pid) = server::running(&data) {
+        return Err(Error::Running { data, pid: Some(pid) });
+    }
+    cluster::sweep(&data);
+    match fs::remove_dir_all(&data) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", data, error))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn start(options: &Options) -> Result<Postgres, Error> {
-    let data = absolute(&options.data)?;
-    let binaries = Binaries::find(options.binaries.as_deref(), cluster::version(&data)?)?;
-    let owner = account::owner_of(&data)?;
+    let kept = options.data.as_deref().map(absolute).transpose()?;
+    let version = kept.as_deref().map_or(Ok(None), cluster::version)?;
+    let binaries = Binaries::find(options.binaries.as_deref(), version)?;
+    let owner = account::owner_of(kept.as_deref())?;
     if let Some(account) = &owner {
-        account.check_can_enter(&data)?;
+        kept.as_deref().map_or(Ok(()), |data| account.check_can_enter(data))?;
         binaries.dir().map_or(Ok(()), |dir| account.check_can_enter(dir))?;
     }
 
-    cluster::prepare(&data, &binaries, owner.as_ref())?;
-    let server = Server::start(options, &data, &binaries, owner.as_ref())?;
+    let sockets = server::sockets(owner.as_ref())?;
+    let origin = match &kept {
+        Some(data) => format!("PostgreSQL {binaries}, data in {}", data.display()),
+        None => format!("PostgreSQL {binaries}, data for this run only"),
+    };
+    // What lies beside the socket goes with it.
+    let data = kept.unwrap_or_else(|| sockets.path().join("data"));
+    cluster::prepare(&data, &binaries, owner.as_ref(), options.tell)?;
+    let server = Server::start(options, &data, sockets, &binaries, owner.as_ref())?;
 
-    let origin = format!("PostgreSQL {binaries}, data in {}", data.display());
     let psql = binaries.psql();
     Ok(Postgres { source: Source::Started { server, psql }, origin })
 }
@@ -164,7 +192,7 @@ impl fmt::Debug for Postgres {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, binaries, data, durability, connections_max } = self;
+        let Self { url, binaries, data, durability, connections_max, tell: _ } = self;
         f.debug_struct("Options")
             .field("url", &url.as_ref().map(|_| ".."))
             .field("binaries", binaries)

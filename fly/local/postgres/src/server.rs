@@ -2,8 +2,11 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Seek, SeekFrom},
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    io,
+    os::unix::{
+        fs::{FileExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -18,6 +21,8 @@ const WATCHDOG: &str = include_str!("watchdog.sh");
 
 const START_SECS_MAX: u64 = 20;
 const STOP_SECS_MAX: u64 = 10;
+/// How long a watchdog may take to notice that its process is gone.
+const NOTICE_SECS_MAX: u64 = 1;
 const POLL: Duration = Duration::from_millis(10);
 const POLLS_PER_SEC: u64 = 100;
 
@@ -41,11 +46,12 @@ impl Server {
     pub(crate) fn start(
         options: &Options,
         data: &Path,
+        sockets: tempfile::TempDir,
         binaries: &Binaries,
         owner: Option<&Account>,
     ) -> Result<Self, Error> {
+        wait_while_stopping(data, options.tell);
         let log = Log::open(data.join("server.log"))?;
-        let sockets = sockets(owner)?;
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", WATCHDOG, "watchdog"])
@@ -140,6 +146,35 @@ impl Drop for Server {
     }
 }
 
+/// Waits while the last server on `data` shuts down: it outlives a process that was killed.
+pub(crate) fn wait_while_stopping(data: &Path, tell: fn(&str)) {
+    if running(data).is_none() {
+        return;
+    }
+    let is_stopping = || Lock::read(data).is_some_and(|lock| lock.is_stopping());
+    if poll(NOTICE_SECS_MAX, || is_stopping() || Lock::read(data).is_none()) && is_stopping() {
+        tell("waiting for the last server on the same data to stop");
+        poll(STOP_SECS_MAX, || !is_stopping());
+    }
+}
+
+/// The process of a server that runs on `data`.
+pub(crate) fn running(data: &Path) -> Option<u32> {
+    let pid = Lock::read(data)?.pid()?;
+    let asked = Command::new("kill").args(["-0", &pid.to_string()]).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success()).then_some(pid)
+}
+
+fn poll(secs_max: u64, has_happened: impl Fn() -> bool) -> bool {
+    (0..secs_max * POLLS_PER_SEC).any(|_| {
+        let has = has_happened();
+        if !has {
+            thread::sleep(POLL);
+        }
+        has
+    })
+}
+
 fn settings(options: &Options) -> Vec<String> {
     let mut settings = vec![
         format!("max_connections={}", options.connections_max),
@@ -161,7 +196,7 @@ fn settings(options: &Options) -> Vec<String> {
 }
 
 /// A directory for the socket that nobody else can enter, with a name short enough.
-fn sockets(owner: Option<&Account>) -> Result<tempfile::TempDir, Error> {
+pub(crate) fn sockets(owner: Option<&Account>) -> Result<tempfile::TempDir, Error> {
     let short = |dir: &Path| dir.as_os_str().len() <= SOCKETS_BYTES_MAX;
     // The watchdog removes it, and it is not root even if we are.
     let open = |dir: &Path| owner.is_none_or(|account| account.may_write(dir));
@@ -210,6 +245,10 @@ impl Lock {
     fn is_ready(&self) -> bool {
         self.0.get(7).is_some_and(|status| status == "ready")
     }
+
+    fn is_stopping(&self) -> bool {
+        self.0.get(7).is_some_and(|status| status == "stopping")
+    }
 }
 
 /// The server's log, of which only what this start wrote is ours to show.
@@ -222,7 +261,7 @@ struct Log {
 impl Log {
     fn open(path: PathBuf) -> Result<Self, Error> {
         let open = || -> io::Result<(File, u64)> {
-            let file = File::options().create(true).append(true).open(&path)?;
+            let file = File::options().create(true).read(true).append(true).open(&path)?;
             if file.metadata()?.len() > LOG_BYTES_MAX {
                 file.set_len(0)?;
             }
@@ -241,11 +280,12 @@ impl Log {
     }
 
     fn said(&self) -> String {
+        // Through the handle: the watchdog may have removed the file with its directory.
         let read = || -> io::Result<Vec<u8>> {
-            let mut file = File::open(&self.path)?;
-            file.seek(SeekFrom::Start(self.begin))?;
-            let mut said = Vec::new();
-            file.take(LOG_BYTES_MAX).read_to_end(&mut said)?;
+            let length = self.file.metadata()?.len().saturating_sub(self.begin);
+            let mut said = vec![0; usize::try_from(length.min(LOG_BYTES_MAX)).unwrap_or_default()];
+            let read = self.file.read_at(&mut said, self.begin)?;
+            said.truncate(read);
             Ok(said)
         };
         last_lines(&String::from_utf8_lossy(&read().unwrap_or_default()))

@@ -1,6 +1,7 @@
 # Runs a server for as long as the other end of standard input is held open.
 #
-# $1 is the directory of its sockets, removed at the end; the rest is the command that runs it.
+# $1 is the directory of its sockets, removed at the end with all that is in it (a cluster for one
+# run only lies there, too); the rest is the command that runs it.
 # However the process at the other end goes (stopped, killed, crashed), the system closes its end,
 # and the server is asked to shut down and is reaped.
 

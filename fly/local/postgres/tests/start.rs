@@ -207,7 +207,9 @@ fn dir() -> TempDir {
 }
 
 fn options(dir: &Path, durability: Durability) -> Options {
-    Options { url: None, binaries: None, data: dir.join("data"), durability, connections_max: 33 }
+    let data = Some(dir.join("data"));
+    let tell = |_line: &str| {};
+    Options { url: None, binaries: None, data, durability, connections_max: 33, tell }
 }
 
 fn start(dir: &Path, durability: Durability) -> Option<Postgres> {

@@ -54,14 +54,14 @@ fn run(argument: Option<&str>) -> Result<ExitCode, Box<dyn std::error::Error>> {
 
 /// Expands every query of the workspace against a migrated database.
 fn expand(root: &Path) -> Result<Files, Box<dyn std::error::Error>> {
-    // Outside of the checkout, which the server's own user may not be able to enter.
     let scratch = tempfile::Builder::new().prefix("mayfly-prepare-").tempdir()?;
     let postgres = find_or_start(&Options {
         url: None,
         binaries: None,
-        data: scratch.path().join("postgres"),
+        data: None,
         durability: Durability::Fast,
         connections_max: 20,
+        tell: |line| eprintln!("prepare: {line}"),
     })?;
     let url = postgres.url(None, "postgres");
     tokio::runtime::Builder::new_current_thread()

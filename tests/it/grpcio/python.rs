@@ -1,0 +1,196 @@
+//! An interpreter with grpcio and the contracts' stubs, and scripts that run in it.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Map, Value};
+use tests::world;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    sync::OnceCell,
+    time::{Instant, timeout, timeout_at},
+};
+
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/python");
+const CONTRACTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
+
+/// What is installed and generated stays here, for the next run.
+const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/grpcio");
+
+const INSTALL_MAX: Duration = Duration::from_secs(120);
+const SCRIPT_MAX: Duration = Duration::from_secs(60);
+
+/// The people of the scripts; each case has its own.
+const PEOPLE: [&str; 17] = [
+    "ada", "bob", "carol", "dave", "erin", "frank", "page_a", "page_b", "page_c", "thread_0",
+    "thread_1", "thread_2", "thread_3", "thread_4", "thread_5", "thread_6", "thread_7",
+];
+
+/// The interpreter, made when the first test asks for it; or what this machine lacks for it.
+pub(super) async fn interpreter() -> Result<&'static Path, &'static str> {
+    static INTERPRETER: OnceCell<Result<PathBuf, String>> = OnceCell::const_new();
+    let made = INTERPRETER.get_or_init(prepare).await;
+    made.as_deref().map_err(String::as_str)
+}
+
+/// Installs and generates what the last run has not left.
+async fn prepare() -> Result<PathBuf, String> {
+    let folder = Path::new(FOLDER);
+    fs::create_dir_all(folder).expect("cargo's folder for tests is writable");
+    let lock = File::create(folder.join("lock")).expect("cargo's folder for tests is writable");
+    // Another run over the same folder finishes first.
+    lock.lock().expect("the folder can be locked");
+
+    let version = run(Command::new("python3").arg("--version")).await?;
+    let requirements = read(&Path::new(SCRIPTS).join("requirements.txt"));
+    let python = folder.join("venv/bin/python");
+    let installed = format!("{version}{requirements}");
+    if !is_left(&folder.join("installed"), &installed) {
+        install(folder, &python).await?;
+        fs::write(folder.join("installed"), &installed).expect("a file");
+    }
+
+    let contracts = contracts(Path::new(CONTRACTS));
+    let texts: String = contracts.iter().map(|path| read(path)).collect();
+    let generated = [&installed, &texts, contract::VALIDATE.1].concat();
+    if !is_left(&folder.join("generated"), &generated) {
+        generate(folder, &python, &contracts).await.expect("the contracts compile");
+        fs::write(folder.join("generated"), &generated).expect("a file");
+    }
+    Ok(python)
+}
+
+async fn install(folder: &Path, python: &Path) -> Result<(), String> {
+    let venv = folder.join("venv");
+    // It is not there the first time.
+    let _outcome = fs::remove_dir_all(&venv);
+    run(Command::new("python3").args(["-m", "venv"]).arg(venv)).await?;
+    let pip = "-m pip install --quiet --disable-pip-version-check --no-input --no-deps \
+               --only-binary :all: --requirement requirements.txt";
+    run(Command::new(python).args(pip.split_whitespace())).await?;
+    run(Command::new(python).args(["-m", "pip", "check"])).await?;
+    Ok(())
+}
+
+async fn generate(folder: &Path, python: &Path, contracts: &[PathBuf]) -> Result<(), String> {
+    let (imports, stubs) = (folder.join("imports"), folder.join("stubs"));
+    let (name, text) = contract::VALIDATE;
+    let validate = imports.join(name);
+    fs::create_dir_all(validate.parent().expect("a folder")).expect("a folder");
+    fs::write(&validate, text).expect("a file");
+    // What no contract asks for any more must not be there.
+    let _outcome = fs::remove_dir_all(&stubs);
+    fs::create_dir_all(&stubs).expect("a folder");
+
+    let mut protoc = Command::new(python);
+    protoc.args(["-m", "grpc_tools.protoc", "-I", CONTRACTS]).arg("-I").arg(&imports);
+    for kind in ["--python_out", "--grpc_python_out"] {
+        protoc.arg(format!("{kind}={}", stubs.display()));
+    }
+    run(protoc.args(contracts).arg(validate)).await.map(|_printed| ())
+}
+
+/// Runs a command of the preparation to its end; what it printed.
+async fn run(command: &mut Command) -> Result<String, String> {
+    let told = format!("{:?}", command.as_std());
+    command.current_dir(SCRIPTS).stdin(Stdio::null()).kill_on_drop(true);
+    let Output { status, stdout, stderr } = timeout(INSTALL_MAX, command.output())
+        .await
+        .map_err(|_elapsed| format!("{told} took longer than {INSTALL_MAX:?}"))?
+        .map_err(|error| format!("{told}: {error}"))?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    if status.success() { Ok(stdout.into()) } else { Err(format!("{told}: {stdout}{stderr}")) }
+}
+
+/// Every .proto file under `folder`.
+fn contracts(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the contracts are there");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    let is_proto = |path: &PathBuf| path.extension().is_some_and(|suffix| suffix == "proto");
+    let (folders, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_dir());
+    let within = folders.iter().flat_map(|folder| contracts(folder));
+    files.into_iter().filter(is_proto).chain(within).collect()
+}
+
+fn is_left(stamp: &Path, expected: &str) -> bool {
+    fs::read_to_string(stamp).is_ok_and(|text| text == expected)
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A script that runs; dropped, it is killed.
+#[derive(Debug)]
+pub(super) struct Script {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+    printed: String,
+    end: Instant,
+}
+
+impl Script {
+    /// Starts the cases of `topic`, against whoever serves at `address`.
+    pub(super) fn start(python: &Path, topic: &str, address: &str) -> Self {
+        let sign = |name| world().issuer.id_token(name, &Map::new());
+        let tokens: Map<String, Value> =
+            PEOPLE.iter().map(|name| ((*name).to_owned(), sign(name).into())).collect();
+        let mut child = Command::new(python)
+            .args(["-u", "run.py", topic])
+            .current_dir(SCRIPTS)
+            .env("PYTHONPATH", Path::new(FOLDER).join("stubs"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("ADDRESS", address)
+            .env("TOKENS", Value::from(tokens).to_string())
+            .env("NO_PROXY", "*")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the interpreter starts");
+        let stdin = child.stdin.take().expect("it is piped");
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        Self { child, stdin, lines, printed: String::new(), end: Instant::now() + SCRIPT_MAX }
+    }
+
+    /// Waits until it prints `line`.
+    pub(super) async fn says(&mut self, line: &str) {
+        while let Some(printed) = self.line().await {
+            if printed == line {
+                return;
+            }
+        }
+        panic!("the script ended before it said {line:?}:\n{}", self.printed);
+    }
+
+    /// Gives it a line to read.
+    pub(super) async fn tell(&mut self, line: &str) {
+        let line = format!("{line}\n");
+        self.stdin.write_all(line.as_bytes()).await.expect("the script reads");
+    }
+
+    /// Waits for its end; all of its cases hold.
+    pub(super) async fn passes(mut self) {
+        while let Some(_printed) = self.line().await {}
+        let status = timeout_at(self.end, self.child.wait()).await;
+        let status = status.unwrap_or_else(|_elapsed| panic!("it hangs:\n{}", self.printed));
+        assert!(status.expect("a status").success(), "\n{}", self.printed);
+        println!("{}", self.printed);
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        let read = timeout_at(self.end, self.lines.next_line()).await;
+        let read = read.unwrap_or_else(|_elapsed| panic!("it hangs:\n{}", self.printed));
+        let line = read.expect("it prints text")?;
+        self.printed.push_str(&line);
+        self.printed.push('\n');
+        Some(line)
+    }
+}
