@@ -67,11 +67,11 @@ impl Connections {
         let outcome = match version {
             Version::Http1 => {
                 let connection = self.http1().serve_connection(io, service);
-                self.drive(connection, age_max, |connection| connection.graceful_shutdown()).await
+                self.drive(connection, age_max, http1::Connection::graceful_shutdown).await
             }
             Version::Http2 => {
                 let connection = self.http2().serve_connection(io, service);
-                self.drive(connection, age_max, |connection| connection.graceful_shutdown()).await
+                self.drive(connection, age_max, http2::Connection::graceful_shutdown).await
             }
         };
         if let Some(Err(error)) = outcome {

@@ -21,13 +21,16 @@ pub struct Context {
     pub clock: clock::Clock,
 }
 
+/// Makes a function's service and puts it among the routes.
+type Mount = Box<dyn FnOnce(Context, &mut RoutesBuilder) + Send>;
+
 /// One function: its name, and how its service is made.
 pub struct Function {
     /// The name, which its schema, its role and its app share.
     pub name: &'static str,
     /// The full name of the service it serves.
     pub service: &'static str,
-    mount: Box<dyn FnOnce(Context, &mut RoutesBuilder) + Send>,
+    mount: Mount,
 }
 
 impl Function {

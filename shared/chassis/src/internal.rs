@@ -1,6 +1,6 @@
 //! The internal port: metrics, and health in more detail than strangers are told.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt::Write, sync::Arc, time::Duration};
 
 use database::Pool;
 use http::{Method, Request, Response, StatusCode};
@@ -104,7 +104,7 @@ impl Internal {
             if state != Readiness::Ready {
                 status = StatusCode::SERVICE_UNAVAILABLE;
             }
-            told.push_str(&format!("{function}: {}\n", state.name()));
+            writeln!(told, "{function}: {}", state.name()).expect("a string takes any text");
         }
         text(status, "text/plain", told)
     }

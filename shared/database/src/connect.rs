@@ -1,17 +1,13 @@
 //! Makes one connection, under the role and the limits of its function.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, time::Duration};
 
-use sqlx::{
-    ConnectOptions, Connection, PgConnection,
-    postgres::{PgConnectOptions, PgSslMode},
-    query_file,
-};
+use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions, query_file};
 
 use crate::Settings;
 
 /// How to reach the database, and what every connection runs under.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Connector {
     pooled: PgConnectOptions,
     direct: PgConnectOptions,
@@ -31,7 +27,8 @@ impl Connector {
     pub(crate) fn new(settings: &Settings, function: &str) -> Self {
         Self {
             pooled: options(settings.url.expose()),
-            direct: options(settings.direct_url.expose()),
+            direct: options(settings.direct_url.expose())
+                .application_name(&format!("mayfly_{function}_control")),
             role: format!("mayfly_{function}"),
             statement_max: settings.statement_max,
         }
@@ -50,7 +47,7 @@ impl Connector {
 
     /// A connection past any pooler, for control.
     pub(crate) async fn connect_direct(&self) -> sqlx::Result<PgConnection> {
-        PgConnection::connect_with(&self.direct).await
+        self.direct.connect().await
     }
 }
 
@@ -61,23 +58,12 @@ pub(crate) async fn ping(connection: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 fn options(url: &str) -> PgConnectOptions {
-    let options = PgConnectOptions::from_str(url).expect("the settings have read the URL");
-    // sqlx would log every statement; failures are logged once, by the `trace` layer.
-    let options = options.disable_statement_logging();
-    // Left to itself it falls back to plain text, which anybody on the way can force.
-    if url.contains("sslmode=") || is_local(&options) {
-        options
-    } else {
-        options.ssl_mode(PgSslMode::Require)
-    }
+    schema::options(url).expect("the settings have read the URL")
 }
 
-/// Whether the way to the server stays on this machine or on Fly's own encrypted network.
-fn is_local(options: &PgConnectOptions) -> bool {
-    let host = options.get_host();
-    options.get_socket().is_some()
-        || host.starts_with('/')
-        || matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]")
-        || host.ends_with(".internal")
-        || host.ends_with(".flycast")
+// Written by hand: the options hold a password.
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").field("role", &self.role).finish_non_exhaustive()
+    }
 }

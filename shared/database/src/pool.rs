@@ -122,14 +122,6 @@ impl Pool {
         }
     }
 
-    /// Asks the database whether it is there.
-    pub async fn ping(&self) -> Result<()> {
-        let mut lease = self.acquire().await?;
-        let outcome = ping(lease.start()).await;
-        lease.settle(&outcome);
-        Ok(outcome?)
-    }
-
     /// Whether the migrations that `function` needs are in the database.
     pub async fn has_schema_of(&self, function: &str) -> Result<bool> {
         let mut lease = self.acquire().await?;

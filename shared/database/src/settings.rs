@@ -64,6 +64,6 @@ impl Settings {
 
 fn postgres_url(text: &str) -> Option<Secret> {
     let known = text.starts_with("postgres://") || text.starts_with("postgresql://");
-    let readable = known && text.parse::<sqlx::postgres::PgConnectOptions>().is_ok();
+    let readable = known && schema::options(text).is_ok();
     readable.then(|| Secret::new(text))
 }

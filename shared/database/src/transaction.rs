@@ -32,7 +32,8 @@ impl Pool {
     /// again when other writers were in the way.
     pub async fn transaction<T, W, F>(&self, work: W) -> Result<T, Fault>
     where
-        W: Fn(Tx) -> F,
+        T: Send,
+        W: Fn(Tx) -> F + Send + Sync,
         F: Future<Output = Result<T, Fault>> + Send,
     {
         let delays = backoff::ExponentialBuilder::new()
@@ -54,7 +55,8 @@ impl Pool {
 
     async fn try_transaction<T, W, F>(&self, work: &W) -> Result<T, Fault>
     where
-        W: Fn(Tx) -> F,
+        T: Send,
+        W: Fn(Tx) -> F + Sync,
         F: Future<Output = Result<T, Fault>> + Send,
     {
         let lease = self.begin().await.map_err(Error::from)?;

@@ -40,7 +40,7 @@ pub(crate) struct Expired;
 #[derive(Clone, Debug)]
 pub(crate) struct Deadline<S> {
     inner: S,
-    deadline_max: Duration,
+    ceiling: Duration,
     drain: CancellationToken,
 }
 
@@ -52,8 +52,8 @@ struct Budget {
 }
 
 impl<S> Deadline<S> {
-    pub(crate) fn new(inner: S, deadline_max: Duration, drain: CancellationToken) -> Self {
-        Self { inner, deadline_max, drain }
+    pub(crate) fn new(inner: S, ceiling: Duration, drain: CancellationToken) -> Self {
+        Self { inner, ceiling, drain }
     }
 
     fn budget(&self, request: &Request, method: Option<&Method>) -> Result<Budget, TimeoutError> {
@@ -63,7 +63,7 @@ impl<S> Deadline<S> {
         let (ceiling, then) = if is_stream {
             (rule, Reason::StreamAged)
         } else {
-            (rule.min(self.deadline_max), Reason::DeadlineExceeded)
+            (rule.min(self.ceiling), Reason::DeadlineExceeded)
         };
         Ok(match timeout(request.headers())? {
             Some(asked) if asked <= ceiling => {

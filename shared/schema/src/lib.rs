@@ -3,14 +3,18 @@
 //! A file is `NNNN_<owner>_<what>.sql`, where the owner is `mayfly` or a function. An older binary
 //! runs on a newer ledger, so a change expands first and contracts a release later.
 
+mod options;
+
 use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, Connection, PgConnection,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection,
     migrate::{MigrateError, Migrator},
     query_scalar,
 };
 use tokio::time::{Instant, sleep};
+
+pub use options::options;
 
 /// The owner of what all functions share.
 const SHARED: &str = "mayfly";
@@ -50,7 +54,8 @@ fn migrator() -> Migrator {
 
 /// Applies what is missing, one process at a time, and tells how many files that were.
 pub async fn migrate(url: &str) -> Result<usize, Error> {
-    let mut connection = PgConnection::connect(url).await.map_err(Error::Connect)?;
+    let options = options(url).map_err(Error::Connect)?;
+    let mut connection = options.connect().await.map_err(Error::Connect)?;
     set_limits(&mut connection).await?;
     wait_for_lock(&mut connection).await?;
 

@@ -44,11 +44,44 @@ fn texts(chars_max: usize) -> Vec<String> {
     // Composed, and as a letter with a mark: two texts, whatever they look like.
     texts.extend([of("\u{e9}", 3), of("e\u{301}", 3), of("e\u{301}", chars_max / 2)]);
     let odd = [
-        "a\0b", "\0", "abc\0", "a\rb", "a\nb", "a\r\nb", "abc\n", "\nabc", "a\tb", "a\u{7f}b",
-        "a\u{85}b", "a\u{2028}b", "\u{202e}abc", "abc\u{2066}def\u{2069}", "a\u{200b}b",
-        "\u{feff}abc", "\u{fffd}", "\u{fffe}", "\u{10ffff}", " abc", "abc ", "   ", "\u{3000}",
-        "a'b\"c", "\\x41", "\\0", "%00", "${x}", "{{x}}", "<b>a</b>", "; drop table profile; --",
-        "null", "NaN", "0", "-1", "\u{1F468}\u{200D}\u{1F469}\u{200D}\u{1F467}", "İstanbul", "ǅ",
+        "a\0b",
+        "\0",
+        "abc\0",
+        "a\rb",
+        "a\nb",
+        "a\r\nb",
+        "abc\n",
+        "\nabc",
+        "a\tb",
+        "a\u{7f}b",
+        "a\u{85}b",
+        "a\u{2028}b",
+        "\u{202e}abc",
+        "abc\u{2066}def\u{2069}",
+        "a\u{200b}b",
+        "\u{feff}abc",
+        "\u{fffd}",
+        "\u{fffe}",
+        "\u{10ffff}",
+        " abc",
+        "abc ",
+        "   ",
+        "\u{3000}",
+        "a'b\"c",
+        "\\x41",
+        "\\0",
+        "%00",
+        "${x}",
+        "{{x}}",
+        "<b>a</b>",
+        "; drop table profile; --",
+        "null",
+        "NaN",
+        "0",
+        "-1",
+        "\u{1F468}\u{200D}\u{1F469}\u{200D}\u{1F467}",
+        "İstanbul",
+        "ǅ",
     ];
     texts.extend(odd.map(str::to_owned));
     texts.push(of("a", 100_000));
@@ -192,7 +225,9 @@ async fn every_other_text_is_understood_or_refused_by_its_name() {
         let request = GetProfileRequest { user_id: sent.clone() };
         match ada.user().get_profile(request).await {
             Ok(own) => assert_eq!((&*own.into_inner().user_id, &*sent), ("ada", "")),
-            Err(status) if status.code() == Code::NotFound => assert_eq!(told(&status).fields, [""; 0]),
+            Err(status) if status.code() == Code::NotFound => {
+                assert_eq!(told(&status).fields, [""; 0])
+            }
             Err(status) => refuses(&status, "user_id", &sent),
         }
     }
