@@ -26,8 +26,7 @@ pub struct UserService {
 
 /// The function's service, for the chassis.
 pub fn service(context: Context) -> UserServiceServer<UserService> {
-    let message_bytes_max = context.message_bytes_max;
-    UserServiceServer::new(UserService { context }).max_decoding_message_size(message_bytes_max)
+    UserServiceServer::new(UserService { context })
 }
 
 #[async_trait]

@@ -5,6 +5,7 @@ use std::{convert::Infallible, fmt};
 use ::settings::Reader;
 use database::Pool;
 use layers::{Request, Response};
+use proto::Bounded;
 use tonic::{server::NamedService, service::RoutesBuilder};
 use tower::Service;
 
@@ -15,14 +16,12 @@ use crate::Settings;
 pub struct Context {
     /// The database, as this function may see it.
     pub pool: Pool,
-    /// `MAX_MESSAGE_BYTES`: the largest message that is read.
-    pub message_bytes_max: usize,
     /// What the time is.
     pub clock: clock::Clock,
 }
 
 /// Makes a function's service and puts it among the routes.
-type Mount = Box<dyn FnOnce(Context, &mut RoutesBuilder) + Send>;
+type Mount = Box<dyn FnOnce(Context, usize, &mut RoutesBuilder) + Send>;
 
 /// One function: its name, and how its service is made.
 pub struct Function {
@@ -39,20 +38,27 @@ impl Function {
     where
         S: Service<Request, Response = Response, Error = Infallible>
             + NamedService
+            + Bounded
             + Clone
             + Send
             + Sync
             + 'static,
         S::Future: Send + 'static,
     {
-        let mount = |context, routes: &mut RoutesBuilder| {
-            routes.add_service(build(context));
+        let mount = |context, message_bytes_max, routes: &mut RoutesBuilder| {
+            routes.add_service(build(context).bounded(message_bytes_max));
         };
         Self { name, service: S::NAME, mount: Box::new(mount) }
     }
 
-    pub(crate) fn mount(self, context: Context, routes: &mut RoutesBuilder) {
-        (self.mount)(context, routes);
+    /// Puts its service among the routes.
+    pub(crate) fn mount(
+        self,
+        context: Context,
+        message_bytes_max: usize,
+        routes: &mut RoutesBuilder,
+    ) {
+        (self.mount)(context, message_bytes_max, routes);
     }
 
     /// The settings that every function reads, for the documented table.

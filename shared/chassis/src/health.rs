@@ -3,21 +3,23 @@
 //! Both stay good while the database is down: Fly would answer 502 where we answer 14. They turn
 //! bad when the process is about to stop.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
+use fault::Reason;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use http::{Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use tonic::body::Body;
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tokio::sync::watch;
+use tonic::{Request, Status, async_trait, body::Body};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
+    health_server::Health,
+};
 
 /// Whether the process serves.
 #[derive(Clone, Debug)]
 pub(crate) struct Liveness {
-    is_draining: Arc<AtomicBool>,
-    reporter: HealthReporter,
+    status: watch::Sender<ServingStatus>,
     services: Arc<[&'static str]>,
 }
 
@@ -25,21 +27,21 @@ impl Liveness {
     /// Where a proxy asks.
     pub(crate) const PATH: &str = "/healthz";
 
+    /// The gRPC service that tells it.
+    pub(crate) const SERVICE: &str = "grpc.health.v1.Health";
+
     /// Good for the process as a whole and for each of `services`.
-    pub(crate) async fn new(reporter: HealthReporter, services: Arc<[&'static str]>) -> Self {
-        let liveness = Self { is_draining: Arc::default(), reporter, services };
-        liveness.report(ServingStatus::Serving).await;
-        liveness
+    pub(crate) fn new(services: Arc<[&'static str]>) -> Self {
+        Self { status: watch::Sender::new(ServingStatus::Serving), services }
     }
 
     /// Turns bad, for good.
-    pub(crate) async fn drain(&self) {
-        self.is_draining.store(true, Ordering::Relaxed);
-        self.report(ServingStatus::NotServing).await;
+    pub(crate) fn drain(&self) {
+        self.status.send_replace(ServingStatus::NotServing);
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Relaxed)
+        *self.status.borrow() != ServingStatus::Serving
     }
 
     /// Answers a proxy.
@@ -54,11 +56,53 @@ impl Liveness {
         }
     }
 
-    async fn report(&self, status: ServingStatus) {
-        for service in ["", "grpc.health.v1.Health"].iter().chain(&*self.services) {
-            self.reporter.set_service_status(service, status).await;
-        }
+    /// The empty name stands for the process as a whole.
+    fn is_known(&self, service: &str) -> bool {
+        matches!(service, "" | Self::SERVICE) || self.services.contains(&service)
     }
+}
+
+// === impl Health ===
+
+/// tonic's own service ends a Watch of an unknown service, which the protocol keeps open.
+#[async_trait]
+impl Health for Liveness {
+    type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
+
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<tonic::Response<HealthCheckResponse>, Status> {
+        if !self.is_known(&request.get_ref().service) {
+            return Err(Reason::NotFound.into());
+        }
+        Ok(tonic::Response::new(told(*self.status.borrow())))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<tonic::Response<Self::WatchStream>, Status> {
+        if !self.is_known(&request.get_ref().service) {
+            // No service is added while the process runs.
+            let unknown = async { Ok(told(ServingStatus::ServiceUnknown)) };
+            let unknown = stream::once(unknown).chain(stream::pending());
+            return Ok(tonic::Response::new(unknown.boxed()));
+        }
+        let mut statuses = self.status.subscribe();
+        // The first answer is what holds now.
+        statuses.mark_changed();
+        let statuses = stream::unfold(statuses, |mut statuses| async {
+            statuses.changed().await.ok()?;
+            let status = *statuses.borrow_and_update();
+            Some((Ok(told(status)), statuses))
+        });
+        Ok(tonic::Response::new(statuses.boxed()))
+    }
+}
+
+fn told(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse { status: status.into() }
 }
 
 /// A whole answer.

@@ -5,6 +5,7 @@ use std::{convert::Infallible, process::ExitCode, time::Duration};
 use ::settings::{Env, Reader};
 use clock::Clock;
 use layers::{Request, Response};
+use proto::Bounded;
 use telemetry::logs;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -32,6 +33,7 @@ pub fn run<S>(name: &'static str, build: impl FnOnce(Context) -> S + Send + 'sta
 where
     S: Service<Request, Response = Response, Error = Infallible>
         + NamedService
+        + Bounded
         + Clone
         + Send
         + Sync

@@ -11,6 +11,7 @@ use telemetry::metrics::Metrics;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::RoutesBuilder;
+use tonic_health::pb::health_server::HealthServer;
 
 use crate::{
     Context, Function, Settings, accept::accept, connection::Connections, health::Liveness,
@@ -120,7 +121,7 @@ impl Server {
 /// Waits for `stop`, tells everybody, and waits for the calls under way, but not for ever.
 async fn drain(stop: impl Future<Output = ()>, connections: &Connections, open: &TaskTracker) {
     stop.await;
-    connections.liveness.drain().await;
+    connections.liveness.drain();
     connections.drain.cancel();
     open.close();
     connections.calls.close();
@@ -142,21 +143,19 @@ impl Parts {
     async fn new(settings: &Settings, functions: Vec<Function>, clock: Clock) -> Self {
         let tasks = TaskTracker::new();
         let services: Arc<[_]> = functions.iter().map(|function| function.service).collect();
-        let metrics = Metrics::new(|service| {
-            service == "grpc.health.v1.Health" || services.contains(&service)
-        });
+        let metrics =
+            Metrics::new(|service| service == Liveness::SERVICE || services.contains(&service));
         let verifier = Verifier::new(&settings.identity, clock.clone(), tasks.clone());
-        let (reporter, health) = tonic_health::server::health_reporter();
+        let liveness = Liveness::new(Arc::clone(&services));
         let mut routes = RoutesBuilder::default();
-        routes.add_service(health);
+        routes.add_service(HealthServer::new(liveness.clone()));
         let mut pools = Vec::new();
         for function in functions {
             let name = function.name;
             let pool = Pool::new(&settings.database, name, clock.clone(), tasks.clone());
             pools.push((name, pool.clone()));
-            let message_bytes_max = settings.limits.message_bytes_max;
-            let context = Context { pool, message_bytes_max, clock: clock.clone() };
-            function.mount(context, &mut routes);
+            let context = Context { pool, clock: clock.clone() };
+            function.mount(context, settings.limits.message_bytes_max, &mut routes);
         }
         let pools: Arc<[_]> = pools.into();
         let drain = CancellationToken::new();
@@ -168,7 +167,6 @@ impl Parts {
             drain: drain.clone(),
             message_bytes_max: settings.limits.message_bytes_max,
         };
-        let liveness = Liveness::new(reporter, services).await;
         let connections = Connections {
             limits: settings.limits,
             stack: inbound(&inbound_parts, routes.routes().prepare()),

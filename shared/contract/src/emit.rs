@@ -1,6 +1,7 @@
 //! Writes Rust.
 
 mod methods;
+mod servers;
 mod checks;
 mod json;
 
@@ -58,9 +59,12 @@ pub(crate) fn packages(sources: &Sources) -> String {
 
 /// Returns the tables and the checks.
 pub(crate) fn tables(methods: &[Method], reach: &Reach, checks: &Checks) -> String {
+    let servers = servers::text(methods);
     let (methods, json) = (methods::text(methods, reach), json::text(reach));
     let checks = checks::text(reach, checks);
-    format!("{ALLOW}\npub(crate) mod generated {{\n{methods}\n{json}\n{checks}\n{SPARE}}}\n")
+    format!(
+        "{ALLOW}\npub(crate) mod generated {{\n{methods}\n{servers}\n{json}\n{checks}\n{SPARE}}}\n"
+    )
 }
 
 /// Returns a message's or enum's place, which names its table.

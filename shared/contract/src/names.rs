@@ -26,6 +26,14 @@ pub(crate) fn message(message: &MessageDescriptor) -> String {
     format!("{}::{}", parent(message.parent_message().as_ref(), message), message.name())
 }
 
+/// Returns the path of a service's server, such as
+/// `crate::user::v1::user_service_server::UserServiceServer`.
+pub(crate) fn server(service: &str) -> String {
+    let (package, name) = service.rsplit_once('.').unwrap_or_default();
+    let modules = modules(package).unwrap_or_default().join("::");
+    format!("crate::{modules}::{}_server::{name}Server", snake(name))
+}
+
 /// Returns a oneof's type, such as `crate::user::v1::profile::Kind`.
 pub(crate) fn oneof(oneof: &OneofDescriptor) -> String {
     let message = oneof.parent_message();

@@ -14,7 +14,7 @@ use proto::{Kind, Method};
 use tonic::{Status, body::Body};
 
 /// A message's flag and length.
-const HEADER_BYTES: usize = 5;
+pub(crate) const HEADER_BYTES: usize = 5;
 
 /// Follows gRPC's length-prefixed messages through chunks that are cut anywhere.
 #[derive(Debug, Default)]

@@ -8,6 +8,7 @@ mod cors;
 mod protocols;
 mod connect;
 mod grpc_web;
+mod compression;
 mod rescue;
 mod catch_panic;
 mod deadline;

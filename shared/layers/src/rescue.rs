@@ -77,6 +77,20 @@ fn fault(error: BoxError) -> Fault {
     }
 }
 
+/// A status in our words, whoever raised it. Of a foreign one's metadata only this is kept: which
+/// encodings would be read.
+fn ours(status: Status) -> Status {
+    const ENCODINGS: &str = "grpc-accept-encoding";
+    let Some(fault) = Fault::behind(&status) else {
+        return status;
+    };
+    let mut ours = Status::from(fault);
+    if let Some(encodings) = status.metadata().get(ENCODINGS) {
+        ours.metadata_mut().insert(ENCODINGS, encodings.clone());
+    }
+    ours
+}
+
 /// The text of an error that cannot be kept whole.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -135,8 +149,7 @@ where
         // tonic's router says what it does not know in headers alone.
         let raised = response.extensions_mut().remove::<Status>();
         if let Some(status) = raised.or_else(|| Status::from_header_map(response.headers())) {
-            let foreign = Fault::behind(&status);
-            let status = foreign.map_or(status, Status::from);
+            let status = ours(status);
             this.outcome.set_ended(status.code(), Some(Arc::new(status.clone())));
             response = status.into_http();
             response.extensions_mut().remove::<Status>();
@@ -180,7 +193,7 @@ impl RescueBody {
         let code = status.as_ref().map_or(Code::Ok, Status::code);
         let mut trailers = match status {
             Some(status) if code != Code::Ok && status.details().is_empty() => {
-                self.end(Fault::behind(&status).map_or(status, Status::from))
+                self.end(ours(status))
             }
             status => {
                 self.outcome.set_ended(code, status.map(Arc::new));
@@ -217,8 +230,7 @@ impl http_body::Body for RescueBody {
                 Err(data) => self.pass(data),
             }))),
             Some(Err(status)) => {
-                let status = Fault::behind(&status).map_or(status, Status::from);
-                let trailers = self.end(status);
+                let trailers = self.end(ours(status));
                 Poll::Ready(Some(Ok(self.complete(trailers))))
             }
             None => Poll::Ready(None),

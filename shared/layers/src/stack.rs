@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 
 use crate::{
-    Origins, Request, Response, authenticate::Authenticate, catch_panic::CatchPanic, cors::Cors,
-    deadline::Deadline, idempotency::Idempotency, protocols::Protocols, rescue::Rescue,
-    trace::Trace,
+    Origins, Request, Response, authenticate::Authenticate, catch_panic::CatchPanic,
+    compression::Compression, cors::Cors, deadline::Deadline, idempotency::Idempotency,
+    protocols::Protocols, rescue::Rescue, trace::Trace,
 };
 
 /// What the layers need to know.
@@ -47,6 +47,8 @@ where
         .layer_fn(|inner| Cors::new(inner, parts.origins.clone()))
         // Everything below speaks gRPC, and every answer from below gets its client's shape.
         .layer_fn(|inner| Protocols::new(inner, parts.message_bytes_max))
+        // Above `rescue`, which counts messages as they are.
+        .layer_fn(Compression::new)
         // What a layer below raises becomes a status here, complete with its details and its id.
         .layer_fn(|inner| Rescue::new(inner, parts.message_bytes_max))
         // A panic is one failed call. Above the deadline, so that no layer below can escape it.

@@ -20,6 +20,14 @@ pub use crate::json::{Json, JsonError};
 pub use crate::method::{Access, Kind, Method, Mutation, Priority, Rate, Rule, method};
 pub use crate::tables::generated::METHODS;
 
+/// A generated server, which takes what the chassis allows.
+pub trait Bounded: Sized {
+    /// Reads messages of up to so many bytes, plain or compressed with gzip or zstd; a compressed
+    /// one is bounded by what it unpacks to.
+    #[must_use]
+    fn bounded(self, message_bytes_max: usize) -> Self;
+}
+
 include!(concat!(env!("OUT_DIR"), "/contracts/packages.rs"));
 
 mod tables {
