@@ -10,6 +10,7 @@ use std::{
 
 use fault::Fault;
 use identity::Caller;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 /// Filled in once by whoever knows; shared by all clones.
@@ -19,6 +20,7 @@ pub struct Outcome(Arc<Cells>);
 #[derive(Debug, Default)]
 struct Cells {
     caller: OnceLock<Caller>,
+    deadline: OnceLock<Instant>,
     ended: OnceLock<Ended>,
     received: AtomicU64,
     sent: AtomicU64,
@@ -38,6 +40,11 @@ impl Outcome {
     pub fn set_caller(&self, caller: Caller) {
         // The first is the one that was let in.
         let _already_told = self.0.caller.set(caller);
+    }
+
+    /// Tells when the call's time is over, once that is known.
+    pub fn set_deadline(&self, deadline: Instant) {
+        let _already_told = self.0.deadline.set(deadline);
     }
 
     /// Tells how the call ended; only the first end counts.
@@ -63,6 +70,11 @@ impl Outcome {
     /// Who called, if that was found out.
     pub fn caller(&self) -> Option<&Caller> {
         self.0.caller.get()
+    }
+
+    /// When the call's time is over, if that was found out.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.deadline.get().copied()
     }
 
     /// How the call ended; nothing if nobody was left to hear of it.

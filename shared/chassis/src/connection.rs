@@ -20,8 +20,8 @@ use crate::{
     preface::{Version, detect},
 };
 
-/// Headers of one request, all together. gRPC's own advice is 8 KiB; tokens need more.
-const HEADER_BYTES_MAX: u32 = 16 * 1024;
+/// Headers of one request that are read at all; what is allowed is less, and refused in words.
+const HEADER_BYTES_MAX: u32 = 64 * 1024;
 
 /// Streams that a peer has reset and the server has not yet let go of; more is an attack.
 const RESETS_PENDING_MAX: usize = 20;
@@ -57,8 +57,14 @@ impl Connections {
     /// Serves one connection to its end. `age_max` differs from one to the next, so that they do
     /// not all come back at once.
     pub(crate) async fn serve(self, stream: TcpStream, age_max: Duration) {
+        let detected = tokio::select! {
+            biased;
+            detected = detect(stream, self.limits.preface_max) => detected,
+            // Who has said nothing so far has asked for nothing.
+            () = self.drain.cancelled() => return,
+        };
         // A peer that went away needs no answer and no line.
-        let Ok((version, stream)) = detect(stream, self.limits.preface_max).await else {
+        let Ok((version, stream)) = detected else {
             return;
         };
         let io = TokioIo::new(stream);

@@ -16,6 +16,8 @@ use crate::Settings;
 pub struct Context {
     /// The database, as this function may see it.
     pub pool: Pool,
+    /// The change log: what can be watched.
+    pub changes: changes::Log,
     /// What the time is.
     pub clock: clock::Clock,
 }

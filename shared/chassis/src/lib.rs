@@ -12,6 +12,7 @@ mod accept;
 mod connection;
 mod preface;
 mod health;
+mod reflection;
 mod internal;
 
 pub use command::Command;

@@ -140,8 +140,7 @@ async fn serve(
     functions: Vec<Function>,
 ) -> Result<ExitCode, Stop> {
     let mut signals = Signals::listen().map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
-    let server = Server::bind(&settings, functions, Clock::system())
-        .await
+    let server = Server::bind(&settings, functions, &Clock::system())
         .map_err(|error| Stop::new(EX_UNAVAILABLE, &error))?;
     let (address, internal) = (server.address(), server.internal_address());
     tracing::info!(function = name, %address, %internal, version = version(name), "serving");

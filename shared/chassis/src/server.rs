@@ -15,7 +15,7 @@ use tonic_health::pb::health_server::HealthServer;
 
 use crate::{
     Context, Function, Settings, accept::accept, connection::Connections, health::Liveness,
-    internal::Internal,
+    internal::Internal, reflection::Reflection,
 };
 
 /// Connections that the kernel holds for a process that is busy accepting.
@@ -63,15 +63,15 @@ impl std::fmt::Debug for Parts {
 
 impl Server {
     /// Binds the ports and puts the functions together. Nothing is connected to yet: a process
-    /// starts, and says that it is up, whatever else is down.
-    pub async fn bind(
+    /// starts, and says that it is up, whatever else is down. To be called within a runtime.
+    pub fn bind(
         settings: &Settings,
         functions: Vec<Function>,
-        clock: Clock,
+        clock: &Clock,
     ) -> Result<Self, Error> {
         let public = listen("LISTEN_ADDR", settings.listen)?;
         let internal = listen("METRICS_ADDR", settings.internal)?;
-        let parts = Parts::new(settings, functions, clock).await;
+        let parts = Parts::new(settings, functions, clock);
         Ok(Self { public, internal, parts })
     }
 
@@ -140,21 +140,33 @@ async fn drain(stop: impl Future<Output = ()>, connections: &Connections, open: 
 }
 
 impl Parts {
-    async fn new(settings: &Settings, functions: Vec<Function>, clock: Clock) -> Self {
+    fn new(settings: &Settings, functions: Vec<Function>, clock: &Clock) -> Self {
         let tasks = TaskTracker::new();
         let services: Arc<[_]> = functions.iter().map(|function| function.service).collect();
-        let metrics =
-            Metrics::new(|service| service == Liveness::SERVICE || services.contains(&service));
+        let reflection = settings.is_reflecting.then(|| {
+            let own = [Liveness::SERVICE, Reflection::SERVICE];
+            Reflection::new(services.iter().copied().chain(own))
+        });
+        let metrics = Metrics::new(|service| match service {
+            Liveness::SERVICE => true,
+            Reflection::SERVICE => reflection.is_some(),
+            service => services.contains(&service),
+        });
         let verifier = Verifier::new(&settings.identity, clock.clone(), tasks.clone());
         let liveness = Liveness::new(Arc::clone(&services));
         let mut routes = RoutesBuilder::default();
         routes.add_service(HealthServer::new(liveness.clone()));
+        if let Some(reflection) = reflection {
+            routes.add_service(reflection.server());
+        }
+        let hub = changes::Hub::new(&settings.database, tasks.clone());
         let mut pools = Vec::new();
         for function in functions {
             let name = function.name;
             let pool = Pool::new(&settings.database, name, clock.clone(), tasks.clone());
             pools.push((name, pool.clone()));
-            let context = Context { pool, clock: clock.clone() };
+            let changes = changes::Log::new(pool.clone(), hub.clone());
+            let context = Context { pool, changes, clock: clock.clone() };
             function.mount(context, settings.limits.message_bytes_max, &mut routes);
         }
         let pools: Arc<[_]> = pools.into();

@@ -16,6 +16,8 @@ pub struct Settings {
     pub internal: SocketAddr,
     /// `CORS_ORIGINS`: the web pages that may call.
     pub origins: Origins,
+    /// `REFLECTION`: whether gRPC's tools are told what is served.
+    pub is_reflecting: bool,
     /// What one process and one connection may cost.
     pub limits: Limits,
     /// Where the database is.
@@ -66,12 +68,20 @@ impl Settings {
             about: "the web pages that may call; none if unset",
         };
         let origins = reader.maybe(origins, origins_of);
+        let reflection = Setting {
+            name: "REFLECTION",
+            need: Need::Default("off"),
+            expects: "on or off",
+            about: "whether gRPC's tools are told what is served",
+        };
+        let is_reflecting = reader.read(reflection, is_on);
         let limits = Limits::read(reader);
         let logs = logs::Settings::read(reader);
         Some(Self {
             listen: listen?,
             internal: internal?,
             origins: origins?.unwrap_or_default(),
+            is_reflecting: is_reflecting?,
             limits: limits?,
             database: database?,
             identity: identity?,
@@ -140,6 +150,14 @@ impl Limits {
             keepalive: keepalive?,
             drain_max: drain_max?,
         })
+    }
+}
+
+fn is_on(text: &str) -> Option<bool> {
+    match text {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
     }
 }
 

@@ -37,12 +37,17 @@ impl Connector {
     /// A connection for queries.
     pub(crate) async fn connect(&self) -> sqlx::Result<Backend> {
         let mut connection = self.pooled.connect().await?;
+        let pid = self.start_session(&mut connection).await?;
+        Ok(Backend { connection, pid })
+    }
+
+    async fn start_session(&self, connection: &mut PgConnection) -> sqlx::Result<i32> {
         let statement_ms_max = self.statement_max.as_millis().to_string();
         let session =
             query_file!("../../queries/database/start_session.sql", self.role, statement_ms_max)
-                .fetch_one(&mut connection)
+                .fetch_one(connection)
                 .await?;
-        Ok(Backend { connection, pid: session.pid })
+        Ok(session.pid)
     }
 
     /// A connection past any pooler, for control.

@@ -12,9 +12,18 @@ pub(crate) struct Lease {
     backend: Option<Backend>,
     born: Instant,
     permit: Option<OwnedSemaphorePermit>,
-    is_running: bool,
-    is_broken: bool,
+    state: State,
     transaction: Transaction,
+}
+
+/// What the connection is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Ready,
+    /// A statement is under way, or was dropped midway.
+    Running,
+    /// Nobody is at the other end, or nobody to be of use.
+    Broken,
 }
 
 /// How far the lease's transaction has come.
@@ -38,23 +47,28 @@ impl Lease {
             backend: Some(backend),
             born,
             permit: Some(permit),
-            is_running: false,
-            is_broken: false,
+            state: State::Ready,
             transaction: Transaction::None,
         }
     }
 
     /// The connection, from here until [`Lease::settle`] taken to be in the middle of a statement.
     pub(crate) fn start(&mut self) -> &mut PgConnection {
-        self.is_running = true;
+        if self.state == State::Ready {
+            self.state = State::Running;
+        }
         &mut self.backend.as_mut().expect("it is taken only by drop").connection
     }
 
     /// The statement is over, and this is how it ended.
     pub(crate) fn settle<T>(&mut self, outcome: &sqlx::Result<T>) {
-        self.is_running = false;
+        if self.state == State::Running {
+            self.state = State::Ready;
+        }
         if let Err(error) = outcome {
-            self.is_broken |= breaks_connection(error);
+            if breaks_connection(error) {
+                self.state = State::Broken;
+            }
             if self.transaction == Transaction::Open && matches!(error, sqlx::Error::Database(_)) {
                 self.transaction = Transaction::Failed;
             }
@@ -69,7 +83,7 @@ impl Lease {
     /// Whether a commit would commit. Postgres answers a commit of a failed transaction with a
     /// rollback, and calls that a success.
     pub(crate) fn can_commit(&self) -> bool {
-        self.transaction == Transaction::Open && !self.is_running
+        self.transaction == Transaction::Open && self.state == State::Ready
     }
 
     pub(crate) async fn commit(&mut self) -> sqlx::Result<()> {
@@ -78,10 +92,13 @@ impl Lease {
         Ok(())
     }
 
-    pub(crate) async fn rollback(&mut self) -> sqlx::Result<()> {
-        self.control(include_str!("../../../queries/database/rollback.sql")).await?;
-        self.transaction = Transaction::None;
-        Ok(())
+    /// Rolls back, unless there is a statement to wait for or nobody to ask: then the end of the
+    /// lease ends the transaction.
+    pub(crate) async fn rollback(&mut self) {
+        let rollback = include_str!("../../../queries/database/rollback.sql");
+        if self.state == State::Ready && self.control(rollback).await.is_ok() {
+            self.transaction = Transaction::None;
+        }
     }
 
     /// These three have nothing to prepare, so they are sent as they are.
@@ -97,20 +114,25 @@ impl Drop for Lease {
         let (Some(backend), Some(permit)) = (self.backend.take(), self.permit.take()) else {
             return;
         };
-        if self.is_broken {
-            // What broke this one has likely broken the others.
-            self.pool.forget_idle();
-            self.pool.after(permit, close(backend.connection));
-        } else if self.is_running {
-            // The place in the pool stays taken until the backend is free.
-            let pool = self.pool.clone();
-            self.pool.after(permit, async move { pool.canceller().end(backend).await });
-        } else if self.transaction != Transaction::None {
+        match self.state {
+            State::Broken => {
+                // What broke this one has likely broken the others.
+                self.pool.forget_idle();
+                self.pool.after(permit, close(backend.connection));
+            }
+            State::Running => {
+                // The place in the pool stays taken until the backend is free.
+                let pool = self.pool.clone();
+                self.pool.after(permit, async move { pool.canceller().end(backend).await });
+            }
             // Postgres rolls back what its client left open.
-            self.pool.after(permit, close(backend.connection));
-        } else {
-            self.pool.put_back(backend, self.born);
-            drop(permit);
+            State::Ready if self.transaction != Transaction::None => {
+                self.pool.after(permit, close(backend.connection));
+            }
+            State::Ready => {
+                self.pool.put_back(backend, self.born);
+                drop(permit);
+            }
         }
     }
 }

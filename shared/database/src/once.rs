@@ -53,7 +53,7 @@ impl Pool {
             response.metadata_mut().insert(REPLAYED, yes);
             return Ok(response);
         }
-        if self.count_stored_answer() % SWEEP_EVERY == 0 {
+        if self.count_stored_answer().is_multiple_of(SWEEP_EVERY) {
             let pool = self.clone();
             self.spawn(async move { pool.sweep().await });
         }
@@ -64,6 +64,15 @@ impl Pool {
         if let Err(error) = sweep_answers(self).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "sweeping answers failed");
         }
+    }
+}
+
+impl Tx {
+    /// Erases what the service of `call` was asked by its caller, and has answered; the answer of
+    /// this call itself is stored later.
+    pub async fn erase_answers(&self, call: &Call) -> Result<()> {
+        let service = call.method.map_or("", |method| method.service);
+        erase_answers(self, &call.caller.key(), &format!("/{service}/")).await
     }
 }
 
@@ -106,10 +115,11 @@ async fn claim(tx: &Tx, identity: &Identity) -> std::result::Result<Claim, Fault
             drop_expired_answer(tx, identity).await?;
             continue;
         }
+        // What the call has made was erased since, and is not made once more.
+        let sealed = answer.ok_or(Reason::NotFound)?;
         if request_hash != identity.request_hash {
             return Err(Reason::IdempotencyKeyReused.into());
         }
-        let sealed = answer.ok_or_else(|| Fault::internal("a committed claim has no answer"))?;
         let answer = identity.open(&sealed).map_err(Fault::internal)?;
         return Ok(Claim::Answered(answer));
     }
@@ -147,6 +157,11 @@ async fn drop_expired_answer(db: impl PgExecutor<'_>, identity: &Identity) -> Re
     query_file!("../../queries/database/drop_expired_answer.sql", caller, rpc, key_hash)
         .execute(db)
         .await?;
+    Ok(())
+}
+
+async fn erase_answers(db: impl PgExecutor<'_>, caller: &str, rpcs: &str) -> Result<()> {
+    query_file!("../../queries/database/erase_answers.sql", caller, rpcs).execute(db).await?;
     Ok(())
 }
 

@@ -1,6 +1,9 @@
 //! Several statements that happen together or not at all.
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{Arc, PoisonError},
+};
 
 use backoff::BackoffBuilder;
 use fault::{Fault, Reason};
@@ -19,11 +22,49 @@ const TRIES_MAX: usize = 5;
 /// It is a handle, so that the work on it is a plain future without a borrow: a call can be dropped
 /// at any point, and what it had begun is rolled back.
 #[derive(Clone, Debug)]
-pub struct Tx(Arc<Mutex<Lease>>);
+pub struct Tx {
+    lease: Arc<Mutex<Lease>>,
+    after_commit: Arc<AfterCommit>,
+}
+
+/// What is to be done once the transaction is committed.
+#[derive(Default)]
+struct AfterCommit(std::sync::Mutex<Vec<Hook>>);
+
+type Hook = Box<dyn FnOnce() + Send>;
 
 impl Tx {
+    fn new(lease: Lease) -> Self {
+        Self { lease: Arc::new(Mutex::new(lease)), after_commit: Arc::default() }
+    }
+
     pub(crate) async fn lock(&self) -> OwnedMutexGuard<Lease> {
-        Arc::clone(&self.0).lock_owned().await
+        Arc::clone(&self.lease).lock_owned().await
+    }
+
+    /// Has `hook` run once this is committed, and only then. It must not wait, and may be missed:
+    /// nobody hears of a commit whose answer is lost.
+    pub fn after_commit(&self, hook: impl FnOnce() + Send + 'static) {
+        self.after_commit.hooks().push(Box::new(hook));
+    }
+}
+
+impl AfterCommit {
+    fn hooks(&self) -> std::sync::MutexGuard<'_, Vec<Hook>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let hooks = std::mem::take(&mut *self.hooks());
+        for hook in hooks {
+            hook();
+        }
+    }
+}
+
+impl fmt::Debug for AfterCommit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AfterCommit").field(&self.hooks().len()).finish()
     }
 }
 
@@ -60,7 +101,7 @@ impl Pool {
         F: Future<Output = Result<T, Fault>> + Send,
     {
         let lease = self.begin().await.map_err(Error::from)?;
-        let tx = Tx(Arc::new(Mutex::new(lease)));
+        let tx = Tx::new(lease);
 
         let outcome = work(tx.clone()).await;
 
@@ -68,11 +109,11 @@ impl Pool {
         match outcome {
             Ok(value) if lease.can_commit() => {
                 lease.commit().await.map_err(Error::from)?;
+                tx.after_commit.run();
                 Ok(value)
             }
             outcome => {
-                // If even this fails the lease closes the connection, which rolls back as well.
-                let _outcome = lease.rollback().await;
+                lease.rollback().await;
                 outcome.and(Err(Fault::internal("a transaction went on after a failed statement")))
             }
         }

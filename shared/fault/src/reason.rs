@@ -29,6 +29,8 @@ pub enum Reason {
     IdempotencyKeyReused,
     /// The resource has changed since the caller read it.
     EtagMismatch,
+    /// The cursor is older than what is kept, or of a log that is no more.
+    CursorExpired,
     /// The state that the call builds on is not there.
     FailedPrecondition,
     /// The resource is not there, or not the caller's to see.
@@ -122,6 +124,9 @@ impl Reason {
                 C::FailedPrecondition,
                 "the resource has changed since it was read",
             ),
+            Self::CursorExpired => {
+                ("CURSOR_EXPIRED", C::OutOfRange, "the cursor is too old; start over without one")
+            }
             Self::FailedPrecondition => (
                 "FAILED_PRECONDITION",
                 C::FailedPrecondition,

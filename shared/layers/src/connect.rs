@@ -1,4 +1,6 @@
 //! Connect's unary protocol: one message in, one message or one error out, as JSON or as protobuf.
+//!
+//! Its streams are not spoken. They are refused in their own form: a client makes nothing of HTTP's.
 
 mod error;
 mod request;
@@ -20,9 +22,17 @@ pub(crate) enum Codec {
     Proto,
 }
 
+/// Which of Connect's two protocols it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Form {
+    Unary,
+    Stream,
+}
+
 /// One call over Connect.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
+    form: Form,
     codec: Codec,
     json: Option<&'static Json>,
     call: Option<Call>,
@@ -39,10 +49,11 @@ const FRAMING: [HeaderName; 6] = [
 ];
 
 impl Exchange {
-    pub(crate) fn of(request: &Request, codec: Codec) -> Self {
+    pub(crate) fn of(request: &Request, form: Form, codec: Codec) -> Self {
         let call = request.extensions().get::<Call>();
         let json = call.and_then(|call| call.method).and_then(|method| method.json.as_ref());
-        Self { codec, json, call: call.cloned() }
+        let json = json.filter(|_| form == Form::Unary);
+        Self { form, codec, json, call: call.cloned() }
     }
 
     /// The same request in gRPC's shape. Its body is read and translated when it is asked for,
@@ -95,6 +106,9 @@ impl Exchange {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
                 *response.headers_mut() = headers;
                 response
+            }
+            Err(status) if self.form == Form::Stream => {
+                error::end_of_stream(&status, headers, self.codec)
             }
             Err(status) => error::answer(&status, headers),
         }

@@ -100,6 +100,7 @@ where
         let deadline = Instant::now() + budget.time;
         if let Some(call) = request.extensions_mut().get_mut::<Call>() {
             call.deadline = Some(deadline);
+            call.outcome.set_deadline(deadline);
         }
         let is_begun = malformed.is_none() && !budget.time.is_zero();
         let is_stream = method.is_some_and(|method| method.kind != Kind::Unary);

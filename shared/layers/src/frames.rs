@@ -8,10 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use call::Outcome;
-use fault::Reason;
+use fault::{Fault, Reason};
 use http_body::Frame;
 use proto::{Kind, Method};
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 
 /// A message's flag and length.
 pub(crate) const HEADER_BYTES: usize = 5;
@@ -56,6 +56,11 @@ impl Scanner {
         }
         seen
     }
+
+    /// Whether the bytes so far end within a message.
+    fn is_within(&self) -> bool {
+        self.header_bytes > 0 || self.bytes_left > 0
+    }
 }
 
 /// A request's body, as far as its RPC allows one.
@@ -92,9 +97,9 @@ impl RequestFrames {
         }
     }
 
-    fn refuse(&mut self, reason: Reason) -> Result<Frame<Bytes>, Status> {
+    fn refuse(&mut self, fault: impl Into<Fault>) -> Result<Frame<Bytes>, Status> {
         self.is_over = true;
-        Err(reason.into())
+        Err(fault.into().into())
     }
 
     fn read(&mut self, data: Frame<Bytes>) -> Result<Frame<Bytes>, Status> {
@@ -112,6 +117,9 @@ impl RequestFrames {
     }
 
     fn end(&mut self) -> Option<Result<Frame<Bytes>, Status>> {
+        if self.scanner.is_within() {
+            return Some(self.refuse(Fault::invalid("", "the body ends within a message")));
+        }
         if self.messages == 0 && self.messages_max == 1 && !self.is_over {
             return Some(self.refuse(Reason::Unimplemented));
         }
@@ -133,7 +141,14 @@ impl http_body::Body for RequestFrames {
         }
         Poll::Ready(match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
             Some(Ok(frame)) => Some(self.read(frame)),
-            Some(Err(status)) => Some(Err(status)),
+            Some(Err(status)) => {
+                // The client is gone. tonic takes its message for one that was never sent, and that
+                // for a bug.
+                if status.code() == Code::Cancelled {
+                    self.outcome.set_ended(Code::Cancelled, None);
+                }
+                Some(Err(status))
+            }
             None => self.end(),
         })
     }

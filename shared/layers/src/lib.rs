@@ -3,6 +3,7 @@
 //! A layer raises a small type of its own; only [`rescue`] turns one into a status.
 
 pub mod stack;
+mod leftover;
 mod trace;
 mod cors;
 mod protocols;
@@ -10,6 +11,7 @@ mod connect;
 mod grpc_web;
 mod compression;
 mod rescue;
+mod headers;
 mod catch_panic;
 mod deadline;
 mod authenticate;
@@ -20,6 +22,7 @@ use protocols::essence;
 
 pub use catch_panic::install_hook;
 pub use cors::Origins;
+pub use headers::HEADERS_BYTES_MAX;
 pub use stack::{Inbound, Stack, inbound};
 
 /// A request, in gRPC's shape below `protocols`.

@@ -12,7 +12,11 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tonic::{Code, body::Body};
 use tower::Service;
 
-use crate::{Request, Response, connect, grpc_web::Encoding};
+use crate::{
+    Request, Response,
+    connect::{Codec, Exchange, Form},
+    grpc_web::Encoding,
+};
 
 /// What a POST may carry.
 const ACCEPTED: &str = "application/grpc, application/grpc+proto, application/grpc-web, \
@@ -24,7 +28,7 @@ const ACCEPTED: &str = "application/grpc, application/grpc+proto, application/gr
 enum Protocol {
     Grpc,
     GrpcWeb(Encoding),
-    Connect(connect::Codec),
+    Connect(Form, Codec),
 }
 
 /// Translates for `S`.
@@ -45,8 +49,10 @@ fn protocol(request: &Request) -> Option<Protocol> {
     let content_type = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
     match essence(content_type).as_str() {
         "application/grpc" | "application/grpc+proto" => Some(Protocol::Grpc),
-        "application/json" => Some(Protocol::Connect(connect::Codec::Json)),
-        "application/proto" => Some(Protocol::Connect(connect::Codec::Proto)),
+        "application/json" => Some(Protocol::Connect(Form::Unary, Codec::Json)),
+        "application/proto" => Some(Protocol::Connect(Form::Unary, Codec::Proto)),
+        "application/connect+json" => Some(Protocol::Connect(Form::Stream, Codec::Json)),
+        "application/connect+proto" => Some(Protocol::Connect(Form::Stream, Codec::Proto)),
         essence => Encoding::of(essence).map(Protocol::GrpcWeb),
     }
 }
@@ -108,8 +114,8 @@ where
                     Ok(of_answer.answer(response))
                 })));
             }
-            (&Method::POST, Some(Protocol::Connect(codec))) => {
-                let exchange = connect::Exchange::of(&request, codec);
+            (&Method::POST, Some(Protocol::Connect(form, codec))) => {
+                let exchange = Exchange::of(&request, form, codec);
                 let request = exchange.translate(request, self.message_bytes_max);
                 let answer = self.inner.call(request);
                 return Either::Right(Either::Left(Box::pin(async move {

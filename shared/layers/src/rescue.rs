@@ -26,6 +26,7 @@ use crate::{
     catch_panic::Panicked,
     deadline::Expired,
     frames::{RequestFrames, Scanner},
+    headers::HeadersTooLarge,
     idempotency::KeyMissing,
 };
 
@@ -57,14 +58,17 @@ fn fault(error: BoxError) -> Fault {
     if error.is::<Expired>() {
         return Reason::DeadlineExceeded.into();
     }
-    if error.is::<KeyMissing>() {
-        return Reason::IdempotencyKeyMissing.into();
+    if error.is::<HeadersTooLarge>() {
+        return Reason::MessageTooLarge.into();
     }
-    if error.is::<call::IdempotencyKeyError>() {
+    if error.is::<KeyMissing>() || error.is::<call::IdempotencyKeyError>() {
         return Reason::IdempotencyKeyMissing.into();
     }
     if error.is::<call::TimeoutError>() {
-        return Fault::invalid("", "the header grpc-timeout must be 1 to 8 digits and a unit");
+        return Fault::invalid(
+            "",
+            "the deadline's header must be digits, and a unit for grpc-timeout",
+        );
     }
     match error.downcast_ref::<Forbidden>() {
         Some(Forbidden::Role) => return Reason::RoleRequired.into(),

@@ -9,8 +9,9 @@ use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 
 use crate::{
     Origins, Request, Response, authenticate::Authenticate, catch_panic::CatchPanic,
-    compression::Compression, cors::Cors, deadline::Deadline, idempotency::Idempotency,
-    protocols::Protocols, rescue::Rescue, trace::Trace,
+    compression::Compression, cors::Cors, deadline::Deadline, headers::Headers,
+    idempotency::Idempotency, leftover::Leftover, protocols::Protocols, rescue::Rescue,
+    trace::Trace,
 };
 
 /// What the layers need to know.
@@ -40,6 +41,8 @@ where
     S::Future: Send + 'static,
 {
     let stack = ServiceBuilder::new()
+        // Reads the rest of what is answered early, so that the answer is read as well.
+        .layer_fn(|inner| Leftover::new(inner, parts.message_bytes_max))
         // Sees every outcome, that of a client which left as well.
         .layer_fn(|inner| Trace::new(inner, parts.metrics.clone()))
         // A page that may not call is refused before anything is done for it, and one that may
@@ -51,6 +54,8 @@ where
         .layer_fn(Compression::new)
         // What a layer below raises becomes a status here, complete with its details and its id.
         .layer_fn(|inner| Rescue::new(inner, parts.message_bytes_max))
+        // Nothing below looks through headers without end.
+        .layer_fn(Headers::new)
         // A panic is one failed call. Above the deadline, so that no layer below can escape it.
         .layer_fn(CatchPanic::new)
         // Everything below is part of what the client waits for: keys, the pool, the handler.

@@ -23,6 +23,9 @@ use crate::{Request, Response};
 /// A call that succeeds within this writes no line: a line costs half of a bare call.
 const QUICK_MAX: Duration = Duration::from_secs(1);
 
+/// How much sooner than ours a client's timer may fire for the same deadline.
+const TIMERS_DIFFER_MAX: Duration = Duration::from_millis(2);
+
 /// Records every call of `S`.
 #[derive(Clone, Debug)]
 pub(crate) struct Trace<S> {
@@ -53,16 +56,19 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         let method = proto::method(request.uri().path());
         let call = Call::new(RequestId::of(request.headers()), method);
-        let record = Record {
+        // A browser asks before it calls, which is no call.
+        let record = (request.method() != http::Method::OPTIONS).then(|| Record {
             metrics: self.metrics.clone(),
             method,
             id: call.id,
             outcome: call.outcome.clone(),
             start: Instant::now(),
-        };
-        record.metrics.of(method).started();
+        });
+        if record.is_some() {
+            self.metrics.of(method).started();
+        }
         request.extensions_mut().insert(call);
-        TraceFuture { inner: self.inner.call(request), record: Some(record) }
+        TraceFuture { inner: self.inner.call(request), record }
     }
 }
 
@@ -139,8 +145,7 @@ struct Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let took = self.start.elapsed();
-        // Nobody told an end: the client went away before there was one.
-        let code = self.outcome.ended().map_or(Code::Cancelled, |ended| ended.code);
+        let code = self.outcome.ended().map_or_else(|| self.abandoned(), |ended| ended.code);
         let series = self.metrics.of(self.method);
         let (received, sent) = self.outcome.messages();
         series.handled(code, took);
@@ -152,6 +157,17 @@ impl Drop for Record {
 }
 
 impl Record {
+    /// Nobody told an end: the client went away before there was one. It gives up when its time is
+    /// over, and is often the first to see that: on the wire the time left is rounded up, by a
+    /// hundredth at most.
+    fn abandoned(&self) -> Code {
+        let is_over = self.outcome.deadline().is_some_and(|deadline| {
+            let early = deadline.duration_since(self.start) / 100 + TIMERS_DIFFER_MAX;
+            deadline.duration_since(Instant::now()) <= early
+        });
+        if is_over { Code::DeadlineExceeded } else { Code::Cancelled }
+    }
+
     fn log(&self, code: Code, took: Duration) {
         let ended = self.outcome.ended();
         let caller = self.outcome.caller().map(identity::Caller::key);

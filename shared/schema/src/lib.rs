@@ -12,7 +12,7 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
     query_scalar,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 pub use options::options;
 
@@ -22,6 +22,9 @@ const SHARED: &str = "mayfly";
 /// How long a migration waits for another to finish before it gives up.
 pub const LOCK_WAIT_MAX: Duration = Duration::from_mins(1);
 
+/// How long the database may take to answer the first time.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
 /// A migration that did not happen.
@@ -30,6 +33,9 @@ pub enum Error {
     /// The database cannot be reached.
     #[error("the database cannot be reached")]
     Connect(#[source] sqlx::Error),
+    /// Whatever is there does not answer in time.
+    #[error("the database has not answered for {} s", CONNECT_MAX.as_secs())]
+    Silent,
     /// Another migration was running all the time.
     #[error("another migration has been running for {} s", LOCK_WAIT_MAX.as_secs())]
     Locked,
@@ -55,7 +61,8 @@ fn migrator() -> Migrator {
 /// Applies what is missing, one process at a time, and tells how many files that were.
 pub async fn migrate(url: &str) -> Result<usize, Error> {
     let options = options(url).map_err(Error::Connect)?;
-    let mut connection = options.connect().await.map_err(Error::Connect)?;
+    let connected = timeout(CONNECT_MAX, options.connect()).await;
+    let mut connection = connected.map_err(|_elapsed| Error::Silent)?.map_err(Error::Connect)?;
     set_limits(&mut connection).await?;
     wait_for_lock(&mut connection).await?;
 
@@ -119,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_function_needs_its_own_migrations_and_the_shared_ones() {
-        assert!(needed_by("user").is_superset(&BTreeSet::from([1, 2])));
-        assert_eq!(needed_by("nobody"), BTreeSet::from([1]));
+        assert!(needed_by("user").is_superset(&BTreeSet::from([1, 2, 3, 4])));
+        assert_eq!(needed_by("nobody"), BTreeSet::from([1, 3]));
     }
 }

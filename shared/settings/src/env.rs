@@ -26,9 +26,11 @@ impl Env {
     /// The process's environment, over the file that its `MAYFLY_CONFIG` names.
     #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
     pub fn of_process() -> Result<Self, Error> {
-        // A value that is not UTF-8 cannot be any setting of ours; it is told as missing.
+        // A value that is not UTF-8 is no good, but it is not absent: a default would hide it.
         let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter_map(|(name, value)| {
+                Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+            })
             .collect::<BTreeMap<_, _>>();
         let mut values = match environment.get("MAYFLY_CONFIG") {
             Some(path) => file(&fs::read_to_string(path).map_err(Error::Unreadable)?)?,

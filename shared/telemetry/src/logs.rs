@@ -5,7 +5,11 @@ use std::io::{IsTerminal, stdout};
 use settings::{Need, Reader, Setting};
 use tracing::Level;
 use tracing_subscriber::{
-    Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+    Layer,
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
 /// Libraries whose spans stand inside every frame: recorded, they cost more than the call itself.
@@ -57,7 +61,9 @@ impl Settings {
 
 /// The filter for `RUST_LOG`: the noisy libraries stay at warnings unless they are named.
 fn filter(text: &str) -> Option<Targets> {
-    let asked: Targets = text.parse().ok()?;
+    // A bare word would be taken for a target, at its loudest; most often it is a level misspelt.
+    let is_told = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+    let asked: Targets = text.split(',').all(is_told).then(|| text.parse().ok())??;
     let quiet = QUIET.map(|target| (target, Level::WARN));
     let named = asked.iter().map(|(target, level)| (target.to_owned(), level));
     let filter = Targets::new().with_targets(quiet).with_targets(named.collect::<Vec<_>>());
@@ -74,7 +80,7 @@ pub fn start(settings: &Settings) {
             let lines = fmt::layer().json().flatten_event(true);
             lines.with_current_span(false).with_span_list(false).boxed()
         }
-        Format::Text => fmt::layer().compact().boxed(),
+        Format::Text => fmt::layer().compact().with_ansi(stdout().is_terminal()).boxed(),
     };
     let subscriber =
         tracing_subscriber::registry().with(lines.with_filter(settings.filter.clone()));

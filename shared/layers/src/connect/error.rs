@@ -1,14 +1,21 @@
-//! A status as Connect's error: an HTTP status and a small JSON object.
+//! A status as Connect's error: an HTTP status and a small JSON object, or a stream's last message.
+
+use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use bytes::{BufMut, Bytes, BytesMut};
+use call::RequestId;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prost::Message;
 use serde::Serialize;
 use tonic::{Code, Status, body::Body};
 use tonic_types::pb;
 
-use super::full;
+use super::{Codec, full};
 use crate::Response;
+
+/// The flag of a stream's last message.
+const END_OF_STREAM: u8 = 2;
 
 #[derive(Serialize)]
 struct Error<'s> {
@@ -24,15 +31,53 @@ struct Detail {
     value: String,
 }
 
+#[derive(Serialize)]
+struct EndOfStream<'s> {
+    error: Error<'s>,
+    metadata: BTreeMap<&'static str, [&'s str; 1]>,
+}
+
 /// The answer of a failed call.
-pub(super) fn answer(status: &Status, mut headers: HeaderMap) -> Response {
-    let (code, http_status) = of_code(status.code());
-    let error = Error { code, message: status.message(), details: details(status) };
+pub(super) fn answer(status: &Status, headers: HeaderMap) -> Response {
+    let (error, http_status) = error(status);
     let text = serde_json::to_vec(&error).expect("strings are always JSON");
-    let mut response = Response::new(Body::new(full(text.into())));
+    respond(text, http_status, "application/json", status, headers)
+}
+
+/// The answer of a failed call that was to be a stream: its last message is the only one.
+pub(super) fn end_of_stream(status: &Status, headers: HeaderMap, codec: Codec) -> Response {
+    let id = headers.get(RequestId::HEADER).and_then(|id| id.to_str().ok());
+    let metadata = id.map(|id| ("x-request-id", [id])).into_iter().collect();
+    let (error, _http_status) = error(status);
+    let text = serde_json::to_vec(&EndOfStream { error, metadata });
+    let text = text.expect("strings are always JSON");
+    let mut message = BytesMut::with_capacity(text.len() + 5);
+    message.put_u8(END_OF_STREAM);
+    message.put_u32(u32::try_from(text.len()).unwrap_or(u32::MAX));
+    message.put(&*text);
+    let content_type = match codec {
+        Codec::Json => "application/connect+json",
+        Codec::Proto => "application/connect+proto",
+    };
+    respond(message, StatusCode::OK, content_type, status, headers)
+}
+
+fn error(status: &Status) -> (Error<'_>, StatusCode) {
+    let (code, http_status) = of_code(status.code());
+    (Error { code, message: status.message(), details: details(status) }, http_status)
+}
+
+fn respond(
+    body: impl Into<Bytes>,
+    http_status: StatusCode,
+    content_type: &'static str,
+    status: &Status,
+    mut headers: HeaderMap,
+) -> Response {
+    let mut response = Response::new(Body::new(full(body.into())));
     *response.status_mut() = http_status;
     headers.extend(status.metadata().clone().into_headers());
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     *response.headers_mut() = headers;
     response
 }
