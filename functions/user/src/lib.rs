@@ -1,6 +1,6 @@
 //! Who a person is to the app: the profile they chose, and who may see it.
 //!
-//! Read [`service`] first: one method per RPC. `model` holds the rules, `store` the queries.
+//! Read [`mod@service`] first: one method per RPC. `model` holds the rules, `store` the queries.
 
 pub mod service;
 mod model;

@@ -51,6 +51,21 @@ pub(crate) struct Changes {
     to: v1::Profile,
 }
 
+/// A change to a profile, as the change log keeps it: whom it concerns, and which version it made.
+#[derive(Debug)]
+pub(crate) struct Announcement {
+    pub(crate) topic: String,
+    pub(crate) user_id: UserId,
+    pub(crate) etag: Option<Uuid>,
+}
+
+/// The people whose profiles somebody watches.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) viewer: UserId,
+    pub(crate) user_ids: Vec<String>,
+}
+
 impl Profile {
     /// A new profile; private unless it says otherwise.
     pub(crate) fn new(user_id: &UserId, asked: Option<&v1::Profile>) -> Result<Self, Fault> {
@@ -78,6 +93,12 @@ impl Profile {
     /// A private profile is its owner's alone to see.
     pub(crate) fn is_visible_to(&self, user_id: &UserId) -> bool {
         self.visibility == Visibility::Public || self.user_id == *user_id
+    }
+
+    /// Whether it is the version that the person saw, if they say which.
+    pub(crate) fn check_etag(&self, etag: &str) -> Result<(), Fault> {
+        let is_same = etag.is_empty() || etag == self.etag.to_string();
+        if is_same { Ok(()) } else { Err(Reason::EtagMismatch.into()) }
     }
 
     fn set(&mut self, field: Field, to: &v1::Profile) -> Result<(), Fault> {
@@ -121,9 +142,7 @@ impl Changes {
 
     /// The changed profile, if it is still the version that the person saw.
     pub(crate) fn apply(&self, current: Profile) -> Result<Profile, Fault> {
-        if !self.to.etag.is_empty() && self.to.etag != current.etag.to_string() {
-            return Err(Reason::EtagMismatch.into());
-        }
+        current.check_etag(&self.to.etag)?;
         self.applied(current)
     }
 
@@ -143,6 +162,51 @@ impl Changes {
         let broken: Vec<_> = broken.collect();
         if broken.is_empty() { Ok(Self { fields, to }) } else { Err(Fault::violations(broken)) }
     }
+}
+
+impl Announcement {
+    /// A profile that was `before` and is `after`. Strangers hear of it only if they may see one of
+    /// the two: how often a private profile changes is nobody's to know.
+    pub(crate) fn new(user_id: &UserId, before: Option<&Profile>, after: Option<&Profile>) -> Self {
+        let is_public = |profile: &Profile| profile.visibility == Visibility::Public;
+        let concerns_all = before.is_some_and(is_public) || after.is_some_and(is_public);
+        let [own, of_all] = Self::topics(user_id.as_str());
+        Self {
+            topic: if concerns_all { of_all } else { own },
+            user_id: user_id.clone(),
+            etag: after.map(|profile| profile.etag),
+        }
+    }
+
+    /// The topics of a person's profile: what concerns only its owner, and what concerns everybody.
+    pub(crate) fn topics(user_id: &str) -> [String; 2] {
+        [format!("user.private_profile/{user_id}"), format!("user.profile/{user_id}")]
+    }
+}
+
+impl Watched {
+    /// What `viewer` watches: those who are named, or themself.
+    pub(crate) fn new(viewer: &UserId, mut user_ids: Vec<String>) -> Self {
+        if user_ids.is_empty() {
+            user_ids.push(viewer.as_str().to_owned());
+        }
+        Self { viewer: viewer.clone(), user_ids }
+    }
+
+    /// The topics under which a change is told to the viewer.
+    pub(crate) fn topics(&self) -> Vec<String> {
+        let of_one = |user_id: String| {
+            let [own, of_all] = Announcement::topics(&user_id);
+            let own = (user_id == self.viewer.as_str()).then_some(own);
+            own.into_iter().chain([of_all])
+        };
+        people(&self.user_ids).into_iter().flat_map(of_one).collect()
+    }
+}
+
+/// The names that could be somebody's: what cannot be an id names nobody.
+pub(crate) fn people(user_ids: &[String]) -> Vec<String> {
+    user_ids.iter().filter(|user_id| UserId::parse(user_id).is_some()).cloned().collect()
 }
 
 impl Field {

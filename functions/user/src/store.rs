@@ -2,7 +2,7 @@
 
 use database::Result;
 use identity::UserId;
-use sqlx::{PgExecutor, query_file_as};
+use sqlx::{PgExecutor, query_file, query_file_as};
 
 use crate::model::Profile;
 
@@ -29,6 +29,14 @@ pub(crate) async fn get_profile(
     Ok(query.fetch_optional(db).await?)
 }
 
+pub(crate) async fn batch_get_profiles(
+    db: impl PgExecutor<'_>,
+    user_ids: &[String],
+) -> Result<Vec<Profile>> {
+    let query = query_file_as!(Profile, "../../queries/user/batch_get_profiles.sql", user_ids);
+    Ok(query.fetch_all(db).await?)
+}
+
 pub(crate) async fn lock_profile(
     db: impl PgExecutor<'_>,
     user_id: &UserId,
@@ -50,6 +58,11 @@ pub(crate) async fn update_profile(db: impl PgExecutor<'_>, profile: &Profile) -
         i16::from(profile.visibility),
     );
     Ok(query.fetch_one(db).await?)
+}
+
+pub(crate) async fn delete_profile(db: impl PgExecutor<'_>, user_id: &UserId) -> Result<()> {
+    query_file!("../../queries/user/delete_profile.sql", user_id.as_str()).execute(db).await?;
+    Ok(())
 }
 
 pub(crate) async fn list_profiles(

@@ -4,10 +4,14 @@ mod methods;
 mod servers;
 mod checks;
 mod json;
+mod foreign;
+mod descriptors;
 
 use std::collections::BTreeMap;
 
 use prost_reflect::FileDescriptor;
+
+pub(crate) use self::{descriptors::text as descriptors, foreign::text as foreign};
 
 use crate::{names, policy::Method, reach::Reach, rules::Checks, sources::Sources};
 
@@ -49,9 +53,8 @@ pub(crate) fn packages(sources: &Sources) -> String {
     let files: Vec<_> = sources.files().collect();
     let mut root = Module::default();
     for package in files.iter().map(FileDescriptor::package_name) {
-        let modules = names::modules(package).unwrap_or_default();
-        let leaf =
-            modules.into_iter().fold(&mut root, |at, name| at.inner.entry(name).or_default());
+        let modules = names::place(package);
+        let leaf = modules.fold(&mut root, |at, name| at.inner.entry(name).or_default());
         leaf.package = Some(package);
     }
     text(&root)

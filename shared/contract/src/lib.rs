@@ -34,13 +34,51 @@ use crate::{reach::Reach, refusals::Refusals, sources::Sources};
 /// What is left there: `packages.rs`, to be included where the packages' modules shall be, and
 /// `tables.rs`, to be included in a module of its own.
 pub fn compile(contracts: &Path, imports: &[&Path], out: &Path) -> Result<()> {
-    let sources = Sources::folder(contracts, imports)?;
-    fs::create_dir_all(out).with_context(|| format!("no folder {}", out.display()))?;
-
+    let sources = Sources::folders(&[contracts], imports)?;
     let tables = tables(&sources)?;
-    fs::write(out.join("tables.rs"), tables)?;
-    fs::write(out.join("packages.rs"), emit::packages(&sources))?;
-    messages(sources.own(), out)
+
+    write(out, "tables.rs", tables)?;
+    write(out, "packages.rs", emit::packages(&sources))?;
+    messages(tonic_prost_build::configure().codec_path("crate::Codec"), sources.own(), out)
+}
+
+/// Compiles contracts that are not ours to annotate into another folder: like [`compile`], but
+/// without rules and checks. `tables.rs` has the translations of each RPC's messages.
+pub fn compile_foreign(contracts: &Path, out: &Path) -> Result<()> {
+    let sources = Sources::folders(&[contracts], &[])?;
+    let services = sources.files().flat_map(|file| file.services().collect::<Vec<_>>());
+    let methods: Vec<_> =
+        services.flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
+    let reach = Reach::foreign(&methods);
+
+    write(out, "tables.rs", emit::foreign(&methods, &reach))?;
+    write(out, "packages.rs", emit::packages(&sources))?;
+    messages(tonic_prost_build::configure(), sources.own(), out)
+}
+
+/// Describes the contracts of some folders in another one, for whoever asks at run time.
+///
+/// What is left there: `descriptors.binpb`, as [`descriptors`] returns it, and `descriptors.rs`,
+/// which knows where in it everything lies.
+pub fn describe(contracts: &[&Path], out: &Path) -> Result<()> {
+    let sources = Sources::folders(contracts, &[])?;
+
+    let set = sources.encoded();
+
+    write(out, "descriptors.rs", emit::descriptors(sources.pool(), &set)?)?;
+    write(out, "descriptors.binpb", set)
+}
+
+/// Returns the contracts of a folder as an encoded `google.protobuf.FileDescriptorSet`, with what
+/// they import and with all options.
+pub fn descriptors(contracts: &Path) -> Result<Vec<u8>> {
+    Ok(Sources::folders(&[contracts], &[])?.encoded())
+}
+
+fn write(out: &Path, name: &str, contents: impl AsRef<[u8]>) -> Result<()> {
+    fs::create_dir_all(out)
+        .and_then(|()| fs::write(out.join(name), contents))
+        .with_context(|| format!("cannot write {name} in {}", out.display()))
 }
 
 /// Returns the text of `tables.rs`, or everything that is wrong with the contracts.
@@ -55,10 +93,13 @@ fn tables(sources: &Sources) -> Result<String> {
 }
 
 /// Writes the messages, clients and servers, a file per package.
-fn messages(files: FileDescriptorSet, out: &Path) -> Result<()> {
+fn messages(
+    builder: tonic_prost_build::Builder,
+    files: FileDescriptorSet,
+    out: &Path,
+) -> Result<()> {
     let config = tonic_prost_build::Config::new();
-    tonic_prost_build::configure()
-        .codec_path("crate::Codec")
+    builder
         .btree_map(".")
         .bytes(".")
         .emit_rerun_if_changed(false)

@@ -21,6 +21,11 @@ pub(crate) fn modules(package: &str) -> Option<Vec<&str>> {
     modules.iter().all(|module| is_snake(module)).then_some(modules)
 }
 
+/// Returns where a package's module stands, whoever's package it is.
+pub(crate) fn place(package: &str) -> impl Iterator<Item = &str> {
+    package.strip_prefix(ROOT).unwrap_or(package).split('.')
+}
+
 /// Returns a message's path, such as `crate::user::v1::Profile`.
 pub(crate) fn message(message: &MessageDescriptor) -> String {
     format!("{}::{}", parent(message.parent_message().as_ref(), message), message.name())
@@ -95,7 +100,8 @@ fn is_snake(name: &str) -> bool {
         })
 }
 
-fn snake(name: &str) -> String {
+/// Returns a name in `lower_snake`.
+pub(crate) fn snake(name: &str) -> String {
     let mut out = String::new();
     for (index, letter) in name.chars().enumerate() {
         if letter.is_ascii_uppercase() && index > 0 {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value};
+use prost_reflect::{
+    EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value,
+};
 
 use crate::{names, policy::Method, refusals::Refusals};
 
@@ -64,13 +66,27 @@ impl Reach {
         }
         for message in reach.messages.values() {
             refuse(message, refusals);
-            for field in message.fields() {
-                if let Kind::Enum(values) = value_kind(&field) {
-                    reach.enums.insert(values.full_name().to_owned(), values);
-                }
+        }
+        reach.with_enums()
+    }
+
+    /// Follows the fields of contracts that are not ours, which are taken as they are.
+    pub(crate) fn foreign(methods: &[MethodDescriptor]) -> Self {
+        let mut reach = Self::default();
+        for method in methods {
+            follow(&method.input(), &mut reach.messages, &|_| true);
+            follow(&method.output(), &mut reach.messages, &|_| true);
+        }
+        reach.with_enums()
+    }
+
+    fn with_enums(mut self) -> Self {
+        for field in self.messages.values().flat_map(MessageDescriptor::fields) {
+            if let Kind::Enum(values) = value_kind(&field) {
+                self.enums.insert(values.full_name().to_owned(), values);
             }
         }
-        reach
+        self
     }
 }
 

@@ -26,6 +26,7 @@ const GOOGLE: &str = "google.protobuf";
 pub(crate) struct Sources {
     pool: DescriptorPool,
     set: FileDescriptorSet,
+    compiler: Compiler,
     own: Vec<String>,
 }
 
@@ -35,11 +36,14 @@ struct Texts(Vec<(String, String)>);
 // === impl Sources ===
 
 impl Sources {
-    /// Parses every .proto file under a folder.
-    pub(crate) fn folder(contracts: &Path, imports: &[&Path]) -> Result<Self> {
-        let own = find(contracts, contracts)?;
+    /// Parses every .proto file under some folders.
+    pub(crate) fn folders(contracts: &[&Path], imports: &[&Path]) -> Result<Self> {
+        let mut own = Vec::new();
         let mut resolver = ChainFileResolver::new();
-        resolver.add(IncludeFileResolver::new(contracts.to_owned()));
+        for folder in contracts {
+            own.extend(find(folder, folder)?);
+            resolver.add(IncludeFileResolver::new((*folder).to_owned()));
+        }
         Self::parse(own, resolver, imports)
     }
 
@@ -66,13 +70,26 @@ impl Sources {
             compiler.open_file(name).with_context(|| format!("{name} does not parse"))?;
         }
         let (pool, set) = (compiler.descriptor_pool(), compiler.file_descriptor_set());
-        Ok(Self { pool, set, own })
+        compiler.include_source_info(false);
+        Ok(Self { pool, set, compiler, own })
     }
 
     /// Returns the contracts that are to be written, by name.
     pub(crate) fn files(&self) -> impl Iterator<Item = FileDescriptor> {
         let files = self.own.iter().filter_map(|name| self.pool.get_file_by_name(name));
         files.filter(|file| file.package_name() != POLICY)
+    }
+
+    /// Returns every file, imports included, as a `google.protobuf.FileDescriptorSet` with all
+    /// options and without comments.
+    pub(crate) fn encoded(&self) -> Vec<u8> {
+        // prost's own types would lose the options, which are extensions.
+        self.compiler.encode_file_descriptor_set()
+    }
+
+    /// Describes every file, imports included.
+    pub(crate) fn pool(&self) -> &DescriptorPool {
+        &self.pool
     }
 
     /// Returns the same contracts as prost wants them: with `google.protobuf`, for which it writes

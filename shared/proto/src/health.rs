@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{Access, Kind, Method, Mutation, Priority, Rate, Rule};
+use crate::{
+    Access, Kind, Method, Mutation, Priority, Rate, Rule,
+    foreign_tables::generated::{HEALTH_CHECK, HEALTH_WATCH},
+};
 
 /// Answers once.
 pub(crate) static CHECK: Method = Method {
@@ -12,6 +15,7 @@ pub(crate) static CHECK: Method = Method {
     kind: Kind::Unary,
     rule: rule(Duration::from_secs(1), Rate { per_second: 10, burst: 50 }),
     json: None,
+    messages: HEALTH_CHECK,
     index: 0,
 };
 
@@ -23,6 +27,7 @@ pub(crate) static WATCH: Method = Method {
     kind: Kind::ServerStream,
     rule: rule(Duration::from_hours(1), Rate { per_second: 1, burst: 10 }),
     json: None,
+    messages: HEALTH_WATCH,
     index: 1,
 };
 

@@ -1,8 +1,9 @@
 //! The contracts of `proto/` as Rust: messages, clients, servers, and what each RPC's rule says.
 //!
-//! `build.rs` has `contract` read every .proto file, refuse what is unfit, and write three things:
+//! `build.rs` has `contract` read every .proto file, refuse what is unfit, and write four things:
 //! the messages with tonic's clients and servers, one module per package; the table [`METHODS`];
-//! and, per message, its checks and its JSON form, as straight code and constant tables.
+//! per message, its checks and its JSON form, as straight code and constant tables; and the
+//! [`descriptors`] themselves, for whoever asks what is served.
 //! Nothing is reflected on at run time.
 //!
 //! Three types matter to a reader: [`Method`] describes an RPC, [`Check`] finds what a request
@@ -10,6 +11,8 @@
 
 mod method;
 mod health;
+mod reflection;
+pub mod descriptors;
 mod check;
 mod codec;
 mod json;
@@ -32,6 +35,12 @@ include!(concat!(env!("OUT_DIR"), "/contracts/packages.rs"));
 
 mod tables {
     include!(concat!(env!("OUT_DIR"), "/contracts/tables.rs"));
+}
+
+include!(concat!(env!("OUT_DIR"), "/foreign/packages.rs"));
+
+mod foreign_tables {
+    include!(concat!(env!("OUT_DIR"), "/foreign/tables.rs"));
 }
 
 // A contract of no product, which has every kind of field and rule that the generator knows.

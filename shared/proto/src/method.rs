@@ -17,8 +17,11 @@ pub struct Method {
     pub kind: Kind,
     /// Says what the chassis enforces.
     pub rule: Rule,
-    /// Translates its messages to and from JSON; absent for streams and for the health service.
+    /// Translates its messages for those who call it in JSON; absent for streams and for gRPC's own
+    /// services, which are not called so.
     pub json: Option<Json>,
+    /// Translates its messages one by one, for tools that show them.
+    pub messages: Json,
     /// Is its place in [`METHODS`].
     pub index: usize,
 }

@@ -2,36 +2,41 @@
 
 use std::fmt::Write;
 
+use prost_reflect::MessageDescriptor;
+
 use crate::{
     emit::place,
     policy::{Access, Method, Mutation, Rule},
     reach::Reach,
 };
 
-/// The health service's two, which are written by hand, come first.
-const HEALTH: [&str; 2] = ["&crate::health::CHECK", "&crate::health::WATCH"];
+/// Those of gRPC's own services, which are written by hand, come first.
+const FOREIGN: [&str; 3] =
+    ["&crate::health::CHECK", "&crate::health::WATCH", "&crate::reflection::INFO"];
 
 /// Returns the RPCs as statics, and the list of them by path.
 pub(crate) fn text(methods: &[Method], reach: &Reach) -> String {
     let mut out = String::new();
-    let mut list: Vec<_> = HEALTH.map(str::to_owned).into();
+    let mut list: Vec<_> = FOREIGN.map(str::to_owned).into();
     for method in methods {
         let index = list.len();
         let (path, service, name, kind) =
             (method.path(), &method.service, &method.name, method.kind);
-        let (rule, json) = (rule(&method.rule), json(method, reach));
+        let messages = json((&method.input, &method.output), reach);
+        let (rule, is_unary) = (rule(&method.rule), method.is_unary());
+        let json = if is_unary { format!("Some({messages})") } else { "None".to_owned() };
         writeln!(
             out,
             "static METHOD_{index}: crate::Method = crate::Method {{\n    path: {path:?},\n    \
              service: {service:?},\n    name: {name:?},\n    kind: crate::Kind::{kind},\n    \
-             rule: {rule},\n    json: {json},\n    index: {index},\n}};"
+             rule: {rule},\n    json: {json},\n    messages: {messages},\n    index: {index},\n}};"
         )
         .expect("a string takes whatever is written to it");
         list.push(format!("&METHOD_{index}"));
     }
     let list = list.join(", ");
     format!(
-        "{out}\n/// Is every RPC of every contract, and the two of `grpc.health.v1`, by path.\n\
+        "{out}\n/// Is every RPC of every contract, and those of gRPC's own services, by path.\n\
          pub static METHODS: &[&crate::Method] = &[{list}];\n"
     )
 }
@@ -64,10 +69,11 @@ fn rule(rule: &Rule) -> String {
     )
 }
 
-fn json(method: &Method, reach: &Reach) -> String {
-    if !method.is_unary() {
-        return "None".to_owned();
-    }
+/// Returns the translations of an RPC's messages.
+pub(crate) fn json(
+    (input, output): (&MessageDescriptor, &MessageDescriptor),
+    reach: &Reach,
+) -> String {
     let table = |name: &str| {
         if reach.messages.contains_key(name) {
             format!("MESSAGE_{}", place(&reach.messages, name))
@@ -75,9 +81,9 @@ fn json(method: &Method, reach: &Reach) -> String {
             "EMPTY".to_owned()
         }
     };
-    let (input, output) = (table(method.input.full_name()), table(method.output.full_name()));
+    let (input, output) = (table(input.full_name()), table(output.full_name()));
     format!(
-        "Some(crate::Json {{\n        request: |text| crate::json::read(&{input}, text),\n        \
-         response: |bytes| crate::json::write(&{output}, bytes),\n    }})"
+        "crate::Json {{\n        request: |text| crate::json::read(&{input}, text),\n        \
+         response: |bytes| crate::json::write(&{output}, bytes),\n    }}"
     )
 }

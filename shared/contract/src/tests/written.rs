@@ -16,7 +16,7 @@ fn a_rule_is_written_as_a_constant() {
     writes(&text, "mutation: crate::Mutation::NotRetryable");
     writes(&text, "priority: crate::Priority::Default");
     writes(&text, "rate: Some(crate::Rate { per_second: 5, burst: 20 })");
-    writes(&text, "index: 2");
+    writes(&text, "index: 3");
 
     let role = RULE.replace("signed_in: {}", "role: {any_of: [\"admin\", \"staff\"]}");
     writes(&rule(&role), "access: crate::Access::Role { any_of: &[\"admin\", \"staff\"] }");
@@ -45,6 +45,7 @@ fn methods_are_written_by_path() {
     writes(&text, "kind: crate::Kind::BidiStream");
     writes(&text, "kind: crate::Kind::ServerStream");
     assert_eq!(written.matches("json: None").count(), 2);
+    assert_eq!(written.matches("messages: crate::Json {").count(), 3, "streams are shown, too");
 }
 
 #[test]

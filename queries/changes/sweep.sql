@@ -1,0 +1,44 @@
+-- changes.sweep: drops some of what has been kept for a day, and remembers up to which place.
+--
+-- One sweeps at a time, and nobody waits for it.
+with log as (
+    select is_only
+    from mayfly.change_log
+    for update skip locked
+),
+oldest as materialized (
+    select
+        change.xid,
+        change.sequence,
+        change.create_time
+    from mayfly.change
+    where
+        exists (select from log)
+        and change.xid < pg_snapshot_xmin(pg_current_snapshot())
+    order by change.xid, change.sequence
+    limit 500
+),
+dropped as (
+    delete from mayfly.change
+    using oldest
+    where
+        change.xid = oldest.xid
+        and change.sequence = oldest.sequence
+        and oldest.create_time < now() - interval '24 hours'
+    returning change.xid, change.sequence
+),
+last as (
+    select
+        xid,
+        sequence,
+        count(*) over () as dropped
+    from dropped
+    order by xid desc, sequence desc
+    limit 1
+)
+update mayfly.change_log
+set
+    swept_xid = last.xid,
+    swept_sequence = last.sequence
+from last
+returning last.dropped as "dropped!"

@@ -1,0 +1,32 @@
+-- changes.tail: which topics have changed after a place, how far the log is settled, and whether
+-- there is more that waits for an older transaction to end.
+with log as materialized (
+    select
+        pg_snapshot_xmin(pg_current_snapshot()) as horizon,
+        (
+            select change.xid
+            from mayfly.change
+            order by change.xid desc, change.sequence desc
+            limit 1
+        ) as newest
+)
+select
+    log.horizon::text::bigint as "horizon!",
+    coalesce(log.newest >= log.horizon, false) as "is_unsettled!",
+    next.xid::text::bigint as "xid?",
+    next.sequence as "sequence?",
+    next.topic as "topic?"
+from log
+left join lateral (
+    select
+        change.xid,
+        change.sequence,
+        change.topic
+    from mayfly.change
+    where
+        (change.xid, change.sequence) > ($1::bigint::text::xid8, $2::bigint)
+        and change.xid < log.horizon
+    order by change.xid, change.sequence
+    limit $3
+) as next on true
+order by next.xid, next.sequence

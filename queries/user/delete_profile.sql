@@ -1,0 +1,3 @@
+-- user.delete_profile: removes a person's profile, and frees its handle.
+delete from mayfly_user.profile
+where user_id = $1

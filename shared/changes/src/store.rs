@@ -1,0 +1,94 @@
+//! The queries of `queries/changes`: one function per file, under the file's name.
+
+use database::Result;
+use sqlx::{PgExecutor, query_file, query_file_scalar};
+use uuid::Uuid;
+
+use crate::cursor::{Place, Stand};
+
+/// Something that has changed.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) key: String,
+    /// What was said besides, unless it was erased since.
+    pub(crate) payload: Option<Vec<u8>>,
+    pub(crate) place: Place,
+}
+
+/// The end of the log, after a place.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    pub(crate) horizon: i64,
+    /// Whether there is more, behind a transaction that runs.
+    pub(crate) is_unsettled: bool,
+    /// The topics that have changed, each with its place.
+    pub(crate) topics: Vec<(Place, String)>,
+}
+
+pub(crate) async fn append(
+    db: impl PgExecutor<'_>,
+    (topic, key): (&str, &str),
+    payload: Option<&[u8]>,
+) -> Result<()> {
+    query_file!("../../queries/changes/append.sql", topic, key, payload).execute(db).await?;
+    Ok(())
+}
+
+pub(crate) async fn erase(db: impl PgExecutor<'_>, topics: &[String]) -> Result<()> {
+    query_file!("../../queries/changes/erase.sql", topics).execute(db).await?;
+    Ok(())
+}
+
+pub(crate) async fn notify(db: impl PgExecutor<'_>, sender: &str) -> Result<()> {
+    query_file!("../../queries/changes/notify.sql", sender).fetch_one(db).await?;
+    Ok(())
+}
+
+pub(crate) async fn stand(db: impl PgExecutor<'_>) -> Result<Stand> {
+    let row = query_file!("../../queries/changes/stand.sql").fetch_one(db).await?;
+    let swept = Place { xid: row.swept_xid, sequence: row.swept_sequence };
+    Ok(Stand { epoch: row.epoch, horizon: row.horizon, swept })
+}
+
+pub(crate) async fn read(
+    db: impl PgExecutor<'_>,
+    topics: &[String],
+    after: Place,
+    rows_max: i64,
+) -> Result<(Stand, Vec<Change>)> {
+    let rows =
+        query_file!("../../queries/changes/read.sql", topics, after.xid, after.sequence, rows_max)
+            .fetch_all(db)
+            .await?;
+    let mut stand = Stand { epoch: Uuid::nil(), horizon: 0, swept: Place { xid: 0, sequence: 0 } };
+    let mut changes = Vec::with_capacity(rows.len());
+    for row in rows {
+        let swept = Place { xid: row.swept_xid, sequence: row.swept_sequence };
+        stand = Stand { epoch: row.epoch, horizon: row.horizon, swept };
+        if let (Some(xid), Some(sequence), Some(key)) = (row.xid, row.sequence, row.key) {
+            let place = Place { xid, sequence };
+            changes.push(Change { key, payload: row.payload, place });
+        }
+    }
+    Ok((stand, changes))
+}
+
+pub(crate) async fn tail(db: impl PgExecutor<'_>, after: Place, rows_max: i64) -> Result<Tail> {
+    let rows = query_file!("../../queries/changes/tail.sql", after.xid, after.sequence, rows_max)
+        .fetch_all(db)
+        .await?;
+    let mut tail = Tail { horizon: 0, is_unsettled: false, topics: Vec::with_capacity(rows.len()) };
+    for row in rows {
+        (tail.horizon, tail.is_unsettled) = (row.horizon, row.is_unsettled);
+        if let (Some(xid), Some(sequence), Some(topic)) = (row.xid, row.sequence, row.topic) {
+            tail.topics.push((Place { xid, sequence }, topic));
+        }
+    }
+    Ok(tail)
+}
+
+/// How many entries were dropped.
+pub(crate) async fn sweep(db: impl PgExecutor<'_>) -> Result<i64> {
+    let dropped = query_file_scalar!("../../queries/changes/sweep.sql").fetch_optional(db).await?;
+    Ok(dropped.unwrap_or_default())
+}
