@@ -9,5 +9,5 @@ mod options;
 mod report;
 mod running;
 
-pub use options::Options;
+pub use options::{Beginning, Options};
 pub use running::{Error, Running};

@@ -9,7 +9,7 @@ const DATA: &str = ".mayfly";
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Options {
     /// `--fresh`: begins with an empty database and no accounts.
-    pub is_fresh: bool,
+    pub beginning: Beginning,
     /// `--port`: where apps call; 0 is any free one.
     pub port: u16,
     /// `--issuer-port`: where the issuer answers.
@@ -20,6 +20,16 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// `--remote-database`: a `DATABASE_URL` on another machine is meant.
     pub is_remote_database: bool,
+}
+
+/// What a platform begins with.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Beginning {
+    /// What was there when it last stopped.
+    #[default]
+    Kept,
+    /// An empty database and no accounts.
+    Fresh,
 }
 
 /// What the command line said.
@@ -50,7 +60,7 @@ Settings of the functions are taken from the environment; a function's --help li
 impl Default for Options {
     fn default() -> Self {
         Self {
-            is_fresh: false,
+            beginning: Beginning::Kept,
             port: 8080,
             issuer_port: 9099,
             internal_port: 9091,
@@ -77,7 +87,7 @@ impl Options {
                 given.clone().or_else(|| arguments.next()).ok_or(format!("{name} needs a value"))
             };
             match name {
-                "--fresh" => options.is_fresh = true,
+                "--fresh" => options.beginning = Beginning::Fresh,
                 "--remote-database" => options.is_remote_database = true,
                 "--port" => options.port = port(name, &value()?)?,
                 "--issuer-port" => options.issuer_port = port(name, &value()?)?,
@@ -108,7 +118,7 @@ mod tests {
         let Ok(Asked::Run(options)) = parse("--fresh --port 1 --issuer-port=2 --data x") else {
             panic!("these are options");
         };
-        assert!(options.is_fresh);
+        assert_eq!(options.beginning, Beginning::Fresh);
         assert_eq!((options.port, options.issuer_port, options.internal_port), (1, 2, 9091));
         assert_eq!(options.data(), PathBuf::from("x"));
     }

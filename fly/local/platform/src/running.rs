@@ -18,7 +18,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use crate::{
-    Options,
+    Beginning, Options,
     database::{DATABASE, RUNTIME_ROLE, create_runtime_role, ensure_database},
     issuer::Served,
     report::progress,
@@ -147,6 +147,11 @@ impl Running {
         let internal_port = bind(options.internal_port, "--internal-port").await?;
         drop((port, internal_port));
 
+        if options.beginning == Beginning::Fresh {
+            // Before any part opens what it keeps: one that had read it would save it again.
+            let options = options.clone();
+            tokio::task::spawn_blocking(move || empty(&options)).await??;
+        }
         let project = env.get("FIREBASE_PROJECT_ID").unwrap_or(PROJECT).to_owned();
         let database = tokio::task::spawn_blocking({
             let (options, env) = (options.clone(), env.clone());
@@ -163,11 +168,11 @@ impl Running {
         let runtime_url = prepare(&postgres, env.get("DATABASE_URL")).await?;
         let settings = settings(options, &env, &project, &runtime_url, &served)?;
         telemetry::logs::start(&settings.logs);
-        let server = Server::bind(&settings, all::functions(), Clock::system()).await?;
-        let (address, internal_address) = (server.address(), server.internal_address());
+        let bound = Server::bind(&settings, all::functions(), &Clock::system())?;
+        let (address, internal_address) = (bound.address(), bound.internal_address());
         let (stop, stopped) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "the server is what drains; `stop` joins it")]
-        let functions = tokio::spawn(server.serve(async {
+        let functions = tokio::spawn(bound.serve(async {
             // A sender that is gone stops the server as well.
             let _told = stopped.await;
         }));
@@ -229,7 +234,7 @@ fn check_database_url(options: &Options, env: &Env) -> Result<(), Error> {
     let Some(url) = env.get("DATABASE_URL") else {
         return Ok(());
     };
-    if options.is_fresh {
+    if options.beginning == Beginning::Fresh {
         return Err(Error::FreshRemote);
     }
     let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
@@ -243,12 +248,23 @@ fn check_database_url(options: &Options, env: &Env) -> Result<(), Error> {
     if is_local || options.is_remote_database { Ok(()) } else { Err(Error::RemoteDatabase) }
 }
 
+/// Removes what `--fresh` begins without.
+fn empty(options: &Options) -> Result<(), Error> {
+    let data = options.data();
+    erase(&data.join("postgres"))?;
+    if options.data.is_none() {
+        erase(&open_data(&data)?)?;
+    }
+    match fs::remove_dir_all(data.join("issuer")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::Data { data, cause: error })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn start_postgres(options: &Options, env: &Env) -> Result<Postgres, Error> {
     let data = options.data();
-    if options.is_fresh {
-        erase(&data.join("postgres"))?;
-        remove(&data.join("issuer"))?;
-    }
     let postgres_options = |data: PathBuf| postgres::Options {
         url: env.get("DATABASE_URL").map(str::to_owned),
         binaries: env.get("PG_BIN").map(PathBuf::from),
@@ -260,11 +276,7 @@ fn start_postgres(options: &Options, env: &Env) -> Result<Postgres, Error> {
     match find_or_start(&postgres_options(data.join("postgres"))) {
         // Root's own directories are closed to the account that Postgres runs under.
         Err(postgres::Error::Barrier { .. }) if options.data.is_none() => {
-            let open = open_data(&data)?;
-            if options.is_fresh {
-                erase(&open)?;
-            }
-            Ok(find_or_start(&postgres_options(open))?)
+            Ok(find_or_start(&postgres_options(open_data(&data)?))?)
         }
         outcome => Ok(outcome?),
     }
@@ -275,13 +287,6 @@ fn open_data(data: &Path) -> io::Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
     std::path::absolute(data)?.hash(&mut hasher);
     Ok(Path::new("/var/tmp").join(format!("mayfly-{:016x}", hasher.finish())))
-}
-
-fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Brings the database up to date, and tells the URL that functions use.

@@ -172,6 +172,15 @@ impl Postgres {
         }
     }
 
+    /// Another program that came with the server, such as `pg_dump`. None for one that was not
+    /// started here.
+    pub fn program(&self, name: &str) -> Option<PathBuf> {
+        match &self.source {
+            Source::Url(_) => None,
+            Source::Started { psql, .. } => psql.as_ref().map(|psql| psql.with_file_name(name)),
+        }
+    }
+
     /// Stops what was started here, and waits until it is gone: ten seconds at the most.
     pub fn stop(self) -> Result<(), Error> {
         match self.source {

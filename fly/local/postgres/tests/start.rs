@@ -7,16 +7,19 @@ use std::{
     io::{BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
 
-use postgres::{Durability, Error, Options, Postgres, find_or_start};
+use postgres::{Durability, Error, Options, Postgres, erase, find_or_start};
 use tempfile::TempDir;
 
 /// A test that is started with this starts a server there and holds it until it is killed.
 const HOLD: &str = "POSTGRES_TEST_HOLD";
+
+/// Instead of a directory: one whose cluster goes with it.
+const FOR_ONE_RUN: &str = "for one run";
 
 #[test]
 fn a_cluster_is_made_once_and_kept() {
@@ -81,16 +84,7 @@ fn nothing_is_left_when_the_process_is_killed() {
     let Some(postgres) = start(dir.path(), Durability::Fast) else { return };
     postgres.stop().unwrap();
 
-    let mut holder = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "holds_a_server_when_told_to", "--nocapture"])
-        .env(HOLD, dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
-    let sockets = lines.find_map(|line| Some(PathBuf::from(line.unwrap().strip_prefix("at ")?)));
-    let sockets = sockets.unwrap();
+    let (mut holder, sockets) = hold(dir.path());
     let data = dir.path().join("data");
     let pid = postmaster(&data).unwrap();
     assert!(sockets.exists() && runs(pid));
@@ -108,10 +102,74 @@ fn nothing_is_left_when_the_process_is_killed() {
 }
 
 #[test]
+fn a_cluster_for_one_run_goes_with_its_server() {
+    let postgres = match find_or_start(&for_one_run()) {
+        Ok(postgres) => postgres,
+        Err(error @ Error::Missing { .. }) => return skip(&error.to_string()),
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(ask(&postgres, "postgres", "select 1"), "1");
+    let sockets_of_first = sockets(&postgres);
+    assert!(sockets_of_first.join("data/PG_VERSION").exists());
+    postgres.stop().unwrap();
+    assert!(!sockets_of_first.exists());
+
+    let (mut holder, sockets) = hold(Path::new(FOR_ONE_RUN));
+    let data = sockets.join("data");
+    let pid = postmaster(&data).unwrap();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert!(within_secs(10, || !sockets.exists() && !runs(pid)));
+}
+
+#[test]
+fn one_that_was_killed_is_waited_for() {
+    let dir = dir();
+    if start(dir.path(), Durability::Durable).is_none() {
+        return;
+    }
+    let (mut holder, _sockets) = hold(dir.path());
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    // Its server is still there, or on its way out.
+    let again = start(dir.path(), Durability::Durable).unwrap();
+    assert_eq!(ask(&again, "postgres", "select 1"), "1");
+}
+
+#[test]
+fn what_an_initdb_that_was_killed_has_left_is_removed() {
+    let dir = dir();
+    let (left, other) = (dir.path().join("data.new-k1LLed"), dir.path().join("data.newer"));
+    fs::create_dir_all(left.join("base/1")).unwrap();
+    fs::create_dir(&other).unwrap();
+    if start(dir.path(), Durability::Fast).is_none() {
+        return;
+    }
+    assert!(!left.exists() && other.exists());
+}
+
+#[test]
+fn data_that_a_server_runs_on_is_not_erased() {
+    let dir = dir();
+    let data = dir.path().join("data");
+    erase(&data).unwrap();
+    let Some(postgres) = start(dir.path(), Durability::Fast) else { return };
+    let error = erase(&data).unwrap_err();
+    assert!(matches!(error, Error::Running { pid: Some(_), .. }), "{error}");
+    assert_eq!(ask(&postgres, "postgres", "select 1"), "1");
+    postgres.stop().unwrap();
+    erase(&data).unwrap();
+    assert!(!data.exists());
+}
+
+#[test]
 fn holds_a_server_when_told_to() {
     #[expect(clippy::disallowed_methods, reason = "one test tells another how to run")]
     let Some(dir) = std::env::var_os(HOLD) else { return };
-    let postgres = start(Path::new(&dir), Durability::Fast).unwrap();
+    let postgres = match dir.to_str() {
+        Some(FOR_ONE_RUN) => find_or_start(&for_one_run()).unwrap(),
+        _ => start(Path::new(&dir), Durability::Fast).unwrap(),
+    };
     writeln!(std::io::stdout(), "at {}", sockets(&postgres).display()).unwrap();
     // Ends by itself should the other test be gone.
     std::io::stdin().read_line(&mut String::new()).unwrap();
@@ -210,6 +268,24 @@ fn options(dir: &Path, durability: Durability) -> Options {
     let data = Some(dir.join("data"));
     let tell = |_line: &str| {};
     Options { url: None, binaries: None, data, durability, connections_max: 33, tell }
+}
+
+fn for_one_run() -> Options {
+    Options { data: None, ..options(Path::new("/"), Durability::Fast) }
+}
+
+/// Another process of this test that holds a server, and the directory of its socket.
+fn hold(dir: &Path) -> (Child, PathBuf) {
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "holds_a_server_when_told_to", "--nocapture"])
+        .env(HOLD, dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    let sockets = lines.find_map(|line| Some(PathBuf::from(line.unwrap().strip_prefix("at ")?)));
+    (holder, sockets.unwrap())
 }
 
 fn start(dir: &Path, durability: Durability) -> Option<Postgres> {

@@ -73,6 +73,7 @@ fn expand(root: &Path) -> Result<Files, Box<dyn std::error::Error>> {
     fs::create_dir(&written)?;
     touch_queries(&root.join("functions"))?;
     touch_queries(&root.join("shared"))?;
+    #[expect(clippy::disallowed_methods, reason = "Cargo tells which Cargo it is")]
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["check", "--quiet", "--workspace", "--all-features"])
