@@ -287,9 +287,21 @@ async fn no_header_and_no_field_makes_somebody_of_a_caller() {
     let bobs = format!("Bearer {}", bob.token.as_ref().unwrap());
     let spoofed = |call: Call| {
         let names = [
-            "x-user-id", "x-uid", "x-user", "x-tenant", "x-mayfly-service", "x-mayfly-user-id",
-            "x-forwarded-user", "x-forwarded-for", "x-forwarded-email", "x-real-ip", "forwarded",
-            "fly-client-ip", "fly-forwarded-port", "x-auth-request-user", "x-remote-user",
+            "x-user-id",
+            "x-uid",
+            "x-user",
+            "x-tenant",
+            "x-mayfly-service",
+            "x-mayfly-user-id",
+            "x-forwarded-user",
+            "x-forwarded-for",
+            "x-forwarded-email",
+            "x-real-ip",
+            "forwarded",
+            "fly-client-ip",
+            "fly-forwarded-port",
+            "x-auth-request-user",
+            "x-remote-user",
         ];
         let call = names.into_iter().fold(call, |call, name| call.header(name, "bob-uid"));
         // Bob's own token, wherever somebody might look for one.

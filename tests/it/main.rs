@@ -4,11 +4,19 @@
 
 mod tidy;
 mod user;
+mod watch;
+mod erase;
 mod wire;
 mod identity;
 mod once;
 mod database;
 mod roles;
 mod process;
+mod reflection;
+mod evolution;
+mod random;
+mod call;
 mod dev;
 mod grpcio;
+mod javascript;
+mod fly;

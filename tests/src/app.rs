@@ -142,8 +142,7 @@ impl AppBuilder {
         let env = defaults(world(), &database, self.env);
         let settings = Reader::new(&env).finish(Settings::read).expect("the settings are good");
         telemetry::logs::start(&settings.logs);
-        layers::install_hook();
-        let server = Server::bind(&settings, self.functions, self.clock).await.expect("free ports");
+        let server = Server::bind(&settings, self.functions, &self.clock).expect("free ports");
         let (address, internal_address) = (server.address(), server.internal_address());
         let (stop, stopped) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "the test's runtime ends it")]

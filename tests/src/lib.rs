@@ -14,9 +14,15 @@
 mod app;
 mod errors;
 mod person;
+mod proxy;
+pub mod random;
+pub mod storm;
+mod wait;
 mod world;
 
 pub use app::{App, AppBuilder};
 pub use errors::{Told, says_nothing_of_us, told};
 pub use person::{Answer, Person, keyed, with_key};
+pub use proxy::Proxy;
+pub use wait::until;
 pub use world::{PROJECT, World, skip, world};

@@ -54,10 +54,10 @@ impl World {
             data: None,
             durability: Durability::Fast,
             connections_max: CONNECTIONS_MAX,
-            tell: |line| eprintln!("tests: {line}"),
+            tell: say,
         })
         .unwrap_or_else(|error| panic!("the tests need a Postgres: {error}"));
-        eprintln!("tests: {}", postgres.origin());
+        say(postgres.origin());
 
         let issuer = Issuer::in_memory(PROJECT, Clock::system()).expect("an issuer");
         let (tell, told) = mpsc::channel();
@@ -131,7 +131,12 @@ impl World {
 pub fn skip(why: &str) {
     let env = Env::of_process().expect("the environment is readable");
     assert!(env.get("CI") != Some("true"), "skipped under CI=true: {why}");
-    eprintln!("SKIPPED: {why}");
+    say(&format!("SKIPPED: {why}"));
+}
+
+#[expect(clippy::print_stderr, reason = "for whoever runs the tests")]
+fn say(line: &str) {
+    eprintln!("tests: {line}");
 }
 
 fn rustls_provider() -> Result<(), std::sync::Arc<rustls::crypto::CryptoProvider>> {

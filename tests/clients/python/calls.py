@@ -3,6 +3,7 @@
 import uuid
 from datetime import datetime, timezone
 
+import grpc
 from google.protobuf import field_mask_pb2
 
 from client import TIMEOUT_SECS, channel, create, keyed, profile_of, signed_in, users, values
@@ -94,3 +95,12 @@ def case_a_request_id_that_is_none_is_replaced():
         )
     (made,) = values(call.initial_metadata(), "x-request-id")
     assert made == str(uuid.UUID(made))
+
+
+def case_compressed_messages_are_read():
+    with channel(compression=grpc.Compression.Gzip) as on:
+        assert create(on, "frank", bio="x" * 500).bio == "x" * 500
+        read = users(on).GetProfile(
+            user_pb2.GetProfileRequest(), metadata=signed_in("frank"), timeout=TIMEOUT_SECS
+        )
+        assert read.bio == "x" * 500

@@ -27,3 +27,5 @@ def gives_up(begin, request, metadata):
     print("cancelled", flush=True)
     assert call.cancelled()
     assert call.code() is grpc.StatusCode.CANCELLED, call
+    # The next case's statement would be taken for this one's.
+    assert input() == "go on"

@@ -26,10 +26,11 @@ def case_check_knows_the_process_and_its_services():
     assert error.reason == "NOT_FOUND"
 
 
-def case_watch_does_not_know_others():
+def case_watch_waits_for_services_it_does_not_know():
     with channel() as on:
         watch = health_pb2_grpc.HealthStub(on).Watch(asks("nope"), timeout=TIMEOUT_SECS)
         assert next(watch).status == SERVICE_UNKNOWN
+        assert watch.is_active()
         watch.cancel()
 
 
@@ -41,4 +42,5 @@ def case_watch_tells_the_drain():
         print("watching", flush=True)
         assert [next(watch).status for watch in watches] == [NOT_SERVING] * len(watches)
         for watch in watches:
-            watch.cancel()
+            error = refused(grpc.StatusCode.UNAVAILABLE, lambda: next(watch))
+            assert error.reason == "DRAINING"

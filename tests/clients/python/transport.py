@@ -44,30 +44,26 @@ def case_headers_of_fifteen_kilobytes_are_read():
 
 
 def case_headers_of_forty_kilobytes_are_refused():
-    with channel(("grpc.max_metadata_size", 128 * 1024)) as on:
+    with channel() as on:
         create(on, "bob")
-        start = time.monotonic()
-        try:
-            get_own(on, "bob", ("x-filler", "x" * 40_000))
-        except grpc.RpcError as error:
-            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, error
-            print(f"40 KB: {error.details()!r}")
-        else:
-            raise AssertionError("40 KB of headers were read")
-        assert time.monotonic() - start < 2
+        # On a connection whose limits are known, and in its first call.
+        refuses_large_headers(on)
         assert get_own(on, "bob").handle == "bob"
+    with channel() as on:
+        refuses_large_headers(on)
 
 
-def case_headers_of_forty_kilobytes_in_the_first_call_are_refused():
-    # The server's limit may not be known yet, and the headers be sent.
-    for _attempt in range(5):
-        with channel() as on:
-            try:
-                get_own(on, "bob", ("x-filler", "x" * 40_000), wait_for_ready=True)
-            except grpc.RpcError as error:
-                print(f"40 KB at first: {error.code()} {error.details()!r}")
-            else:
-                raise AssertionError("40 KB of headers were read")
+def refuses_large_headers(on):
+    start = time.monotonic()
+    try:
+        get_own(on, "bob", ("x-filler", "x" * 40_000))
+    except grpc.RpcError as error:
+        # HTTP's own refusal has no code of gRPC; grpcio has a word for it, not a number.
+        is_http = error.code() is grpc.StatusCode.UNKNOWN and "431" in error.details()
+        assert is_http or error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, error
+    else:
+        raise AssertionError("40 KB of headers were read")
+    assert time.monotonic() - start < 2
 
 
 def case_pings_are_answered():

@@ -150,7 +150,9 @@ impl Call {
     /// Sends it, and leaves the answer's body to be read.
     pub(crate) async fn begin(self, address: SocketAddr) -> Response<Incoming> {
         let version = self.version;
-        let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let stream = TokioIo::new(stream);
         let request = self.into_request(address);
         let connections = TaskTracker::new();
         match version {

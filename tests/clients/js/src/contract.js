@@ -1,0 +1,18 @@
+// The contracts: the method behind a path.
+
+import { createRegistry } from "@bufbuild/protobuf";
+
+import { file_mayfly_later_v1_later } from "../stubs/mayfly/later/v1/later_pb.js";
+import { file_mayfly_user_v1_user } from "../stubs/mayfly/user/v1/user_pb.js";
+
+const contracts = createRegistry(file_mayfly_later_v1_later, file_mayfly_user_v1_user);
+
+// The method of "package.Service/Method".
+export function method(path) {
+  const [service, name] = path.split("/");
+  const found = contracts.getService(service)?.methods.find((method) => method.name === name);
+  if (!found) {
+    throw new Error(`${path} is in no contract`);
+  }
+  return found;
+}

@@ -1,0 +1,257 @@
+//! The database is away, gone for a moment, silent, or busy.
+
+use std::time::Duration;
+
+use tests::{App, Person, Proxy, told, until, world};
+use tokio::{task::JoinSet, time::Instant};
+use tonic::{Code, Status, transport::Endpoint};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+use super::{Database, reads_ada, warm_up};
+
+/// An answer to a call that needs no database, or needs one that is known to be down.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// A call with a deadline of two seconds, on a machine that is busy with other tests as well.
+const DEADLINE_MAX: Duration = Duration::from_secs(4);
+
+/// How long a call waits for a connection.
+const WAIT_MAX: Duration = Duration::from_millis(500);
+
+async fn app_behind(proxy: &Proxy) -> (App, Database) {
+    let database = Database(world().new_database().await);
+    database.make_profile("ada").await;
+    let builder = App::builder().database(&database.0);
+    let app = builder.with("DATABASE_URL", proxy.url(&database.0)).start().await;
+    (app, database)
+}
+
+/// What gRPC's health service says of `service`, and how fast.
+async fn is_serving(app: &App, service: &str) -> (bool, Duration) {
+    let start = Instant::now();
+    let channel = Endpoint::from_shared(format!("http://{}", app.address)).unwrap();
+    let mut health = HealthClient::new(channel.connect().await.unwrap());
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let answer = health.check(request).await.unwrap().into_inner();
+    (answer.status == 1, start.elapsed())
+}
+
+async fn healthz(app: &App) -> u16 {
+    let url = format!("http://{}/healthz", app.address);
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    client.get(url).send().await.unwrap().status().as_u16()
+}
+
+async fn timed<T>(call: impl Future<Output = T>) -> (T, Duration) {
+    let start = Instant::now();
+    (call.await, start.elapsed())
+}
+
+/// Calls of this many people at a time, each with how long it took.
+async fn all_read_ada(app: &App, people: usize) -> Vec<(Result<(), Status>, Duration)> {
+    let mut calls = JoinSet::new();
+    for number in 0..people {
+        let person = app.person(&format!("person-{number}"));
+        calls.spawn(timed(async move { reads_ada(&person).await.map(|_| ()) }));
+    }
+    calls.join_all().await
+}
+
+#[track_caller]
+fn is_unavailable(status: &Status) {
+    let told = told(status);
+    assert_eq!((told.code, told.reason.as_str()), (Code::Unavailable, "DB_UNAVAILABLE"));
+    assert!(told.retry_delay.is_some());
+}
+
+/// Answers that nobody waited for. A busy machine may hold up one or another.
+#[track_caller]
+fn came_at_once(mut took: Vec<Duration>) {
+    took.sort();
+    assert!(took[took.len() / 2] < AT_ONCE && took[took.len() - 1] < WAIT_MAX, "{took:?}");
+}
+
+/// Calls this often in a row, and is told at once that there is no database.
+async fn is_told_at_once(person: &Person, calls: usize) {
+    let mut times = Vec::new();
+    for _ in 0..calls {
+        let (outcome, took) = timed(reads_ada(person)).await;
+        is_unavailable(&outcome.unwrap_err());
+        times.push(took);
+    }
+    came_at_once(times);
+}
+
+async fn serves_within(person: &Person, limit: Duration) -> Duration {
+    until("a call succeeds", limit, async || reads_ada(person).await.is_ok()).await
+}
+
+#[tokio::test]
+async fn a_database_that_is_down_at_start_is_told_at_once_and_found_when_it_is_back() {
+    let proxy = Proxy::closed();
+    let ((app, _database), took) = timed(app_behind(&proxy)).await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let ada = app.person("ada");
+
+    is_told_at_once(&ada, 50).await;
+    assert_eq!(healthz(&app).await, 200);
+    for service in ["", "mayfly.user.v1.UserService"] {
+        assert!(is_serving(&app, service).await.0, "{service}");
+    }
+    assert_eq!(app.internal("/health/ready").await, (503, "user: database unavailable\n".into()));
+
+    proxy.reopen();
+    serves_within(&ada, Duration::from_secs(2)).await;
+    assert_eq!(app.internal("/health/ready").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_database_that_goes_and_comes_back_is_told_at_once_and_found_again() {
+    let proxy = Proxy::open();
+    let (app, database) = app_behind(&proxy).await;
+    warm_up(&app, &database, 3).await;
+    let ada = app.person("ada");
+
+    for _ in 0..3 {
+        proxy.close().await;
+        is_told_at_once(&ada, 20).await;
+        assert_eq!(app.internal("/health/ready").await.0, 503);
+        proxy.reopen();
+        serves_within(&ada, Duration::from_secs(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn terminated_backends_cost_one_call_per_connection_at_most() {
+    let app = App::start().await;
+    let database = Database(app.database.clone());
+    database.make_profile("ada").await;
+    warm_up(&app, &database, 5).await;
+    let ada = app.person("ada");
+
+    let terminate = "select count(pg_terminate_backend(pid)) from pg_stat_activity";
+    let ended = database.number(&format!("{terminate} where {}", super::OURS)).await;
+    assert!(ended >= 5, "{ended}");
+
+    let mut failed = 0;
+    while let Err(status) = reads_ada(&ada).await {
+        is_unavailable(&status);
+        failed += 1;
+        assert!(failed <= ended, "{failed} calls failed over {ended} connections");
+    }
+    for _ in 0..20 {
+        reads_ada(&ada).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_write_survives_backends_that_were_terminated_while_idle() {
+    let app = App::start().await;
+    let database = Database(app.database.clone());
+    database.make_profile("ada").await;
+    for round in 0..5 {
+        warm_up(&app, &database, 3).await;
+        let terminate = "select count(pg_terminate_backend(pid)) from pg_stat_activity";
+        database.number(&format!("{terminate} where {}", super::OURS)).await;
+        app.person(&format!("new-{round}")).creates_public_profile(&format!("new_{round}")).await;
+    }
+}
+
+#[tokio::test]
+async fn who_finds_no_connection_is_told_so_in_time_and_the_rest_ends_by_its_deadline() {
+    let app = App::start().await;
+    let database = Database(app.database.clone());
+    database.make_profile("ada").await;
+    let lock = database.lock_profiles().await;
+
+    let calls = all_read_ada(&app, 100);
+    let health = async {
+        database.waits_for("ten calls wait", 10, "wait_event_type = 'Lock'").await;
+        let mut times = Vec::new();
+        for _ in 0..20 {
+            let (serves, took) = is_serving(&app, "").await;
+            assert!(serves);
+            times.push(took);
+        }
+        came_at_once(times);
+    };
+    let (outcomes, ()) = tokio::join!(calls, health);
+
+    let mut expired = 0;
+    for (outcome, took) in outcomes {
+        let told = told(&outcome.unwrap_err());
+        match told.code {
+            Code::Unavailable => {
+                assert_eq!(told.reason, "POOL_EXHAUSTED");
+                assert!(told.retry_delay.is_some());
+                assert!(took < DEADLINE_MAX, "{took:?}");
+            }
+            code => {
+                assert_eq!(
+                    (code, told.reason.as_str()),
+                    (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+                );
+                assert!(took < DEADLINE_MAX, "{took:?}");
+                expired += 1;
+            }
+        }
+    }
+    assert_eq!(expired, 10);
+    assert_eq!(app.internal("/health/ready").await.0, 200, "busy is not down");
+    lock.release().await;
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_a_lock_are_answered_when_it_is_gone() {
+    let app = App::start().await;
+    let database = Database(app.database.clone());
+    database.make_profile("ada").await;
+    let lock = database.lock_profiles().await;
+    let calls = all_read_ada(&app, 15);
+    let release = async {
+        database.waits_for("ten calls wait", 10, "wait_event_type = 'Lock'").await;
+        lock.release().await;
+        Instant::now()
+    };
+    let (outcomes, released) = tokio::join!(calls, release);
+    assert!(released.elapsed() < Duration::from_secs(1));
+    for (outcome, _took) in outcomes {
+        outcome.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_silent_database_costs_no_call_more_than_its_deadline() {
+    let proxy = Proxy::open();
+    let (app, database) = app_behind(&proxy).await;
+    warm_up(&app, &database, 4).await;
+
+    proxy.stall();
+    for (outcome, took) in all_read_ada(&app, 20).await {
+        let told = told(&outcome.unwrap_err());
+        assert!(matches!(told.code, Code::DeadlineExceeded | Code::Unavailable), "{told:?}");
+        assert!(took < DEADLINE_MAX, "{took:?}");
+    }
+    assert_eq!(app.internal("/health/ready").await.0, 503);
+    assert_eq!(healthz(&app).await, 200);
+
+    proxy.reopen();
+    serves_within(&app.person("ada"), Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn connections_that_a_network_has_forgotten_are_left_behind() {
+    let proxy = Proxy::open();
+    let (app, database) = app_behind(&proxy).await;
+    warm_up(&app, &database, 2).await;
+
+    proxy.lose();
+    for (outcome, took) in all_read_ada(&app, 10).await {
+        assert!(took < DEADLINE_MAX, "{took:?}");
+        let code = outcome.map_or_else(|status| told(&status).code, |()| Code::Ok);
+        assert!(matches!(code, Code::Ok | Code::DeadlineExceeded), "{code:?}");
+    }
+    for (outcome, _took) in all_read_ada(&app, 20).await {
+        outcome.unwrap();
+    }
+}

@@ -1,0 +1,126 @@
+//! What is shipped with the code is true: the files for Fly, for GitHub, for Docker, the documents.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use deploy::documents;
+use tests::skip;
+
+#[test]
+fn every_function_has_a_good_file_and_one_app_migrates() {
+    let sources = deploy::sources(&root()).unwrap_or_else(|told| panic!("{told}"));
+    let files: Vec<_> = sources.iter().map(|source| source.function.clone()).collect();
+    let mut functions: Vec<_> = fs::read_dir(root().join("functions"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    functions.sort_unstable();
+    assert_eq!(files, functions);
+}
+
+#[test]
+fn a_value_that_a_function_cannot_use_is_refused_before_it_is_deployed() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("fly")).unwrap();
+    let good = read("fly/user.toml");
+    for (change, word) in [
+        ("DB_POOL_MAX = \"many\"\nLISTEN_ADDR", "DB_POOL_MAX must be a whole number"),
+        ("DRAIN_SECS = \"29\"\nLISTEN_ADDR", "kill_timeout must be 31 s at least"),
+    ] {
+        let text = good.replacen("LISTEN_ADDR", change, 1);
+        fs::write(dir.path().join("fly/user.toml"), text).unwrap();
+        let told = deploy::source(dir.path(), "user").unwrap_err();
+        assert!(told.contains(word), "{told}");
+    }
+}
+
+#[test]
+fn what_is_generated_from_the_settings_is_fresh() {
+    for (path, fresh) in documents::all() {
+        assert!(read(path) == fresh, "{path} is stale: run `cargo fly settings`");
+    }
+}
+
+/// A tag that somebody may move is not what was looked at: `v4` is moved with every release.
+#[test]
+fn the_actions_of_the_workflows_are_pinned_to_versions() {
+    let mut pinned = 0;
+    for entry in fs::read_dir(root().join(".github/workflows")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter_map(|line| line.split_once("uses: ")) {
+            let (_name, version) = line.1.split_once('@').unwrap_or_else(|| panic!("{}", line.1));
+            let parts = version.trim_start_matches('v').split('.');
+            let is_whole = parts.clone().all(|part| part.parse::<u32>().is_ok());
+            assert!(is_whole && parts.count() >= 2, "{}: {}", path.display(), line.1);
+            pinned += 1;
+        }
+    }
+    assert!(pinned >= 5, "{pinned}");
+}
+
+#[test]
+fn compose_runs_every_function_from_the_one_recipe_within_limits() {
+    let compose = read("compose.yaml");
+    for function in ["user", "all", "issuer"] {
+        assert!(compose.contains(&format!("FUNCTION: {function}")), "{function}");
+    }
+    for word in [
+        "healthcheck:",
+        "service_completed_successfully",
+        "memory:",
+        "pids:",
+        "migrate",
+        "read_only: true",
+    ] {
+        assert!(compose.contains(word), "{word}");
+    }
+    for line in compose.lines().filter(|line| line.trim().starts_with("image: ")) {
+        let (_, version) = line.rsplit_once(':').unwrap();
+        assert!(version.contains('.') && version != "latest", "{line}");
+    }
+}
+
+/// Every file and every command that the documents name is there.
+#[test]
+fn the_documents_name_what_there_is() {
+    let source = read("fly/deploy/src/options.rs");
+    let (_, help) = source.split_once("Commands:").unwrap();
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
+            let link = link.0.split('#').next().unwrap_or_default();
+            if link.is_empty() || link.contains("://") {
+                continue;
+            }
+            assert!(path.parent().unwrap().join(link).exists(), "{}: {link}", path.display());
+        }
+        for call in text.split("cargo fly ").skip(1) {
+            let task = call.split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or_default();
+            let is_known = task.is_empty() || help.contains(&format!("\n  {task} "));
+            assert!(is_known, "{}: cargo fly {task}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_backup_is_restored_on_another_cluster_to_the_letter() {
+    let unavailable = ExitCode::from(69);
+    let tried = deploy::run(["restore", "--check"].map(str::to_owned).into_iter());
+    if tried == unavailable {
+        return skip("there is no pg_dump, pg_restore or createdb beside Postgres");
+    }
+    assert_eq!(tried, ExitCode::SUCCESS);
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}

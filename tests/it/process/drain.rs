@@ -1,0 +1,158 @@
+//! Told to stop: what is under way finishes, nothing new begins, and there is a hard end.
+
+use proto::user::v1::{CreateProfileRequest, Profile};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
+use tests::{keyed, world};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Environment, Serving, get, program::eventually, secs};
+
+/// A process whose calls wait: the owner holds the table that they write to.
+struct Held {
+    serving: Serving,
+    owner: PgConnection,
+}
+
+impl Held {
+    async fn start(settings: &[(&str, &str)]) -> Self {
+        let database = world().new_database().await;
+        let environment = Environment::of(&world().runtime_url(&database)).with_issuer();
+        let environment = settings
+            .iter()
+            .fold(environment, |environment, (name, value)| environment.with(name, *value));
+        let serving = Serving::start(&environment).await;
+        let mut owner = PgConnection::connect(&world().owner_url(&database)).await.unwrap();
+        run(&mut owner, "begin; lock table mayfly_user.profile in access exclusive mode").await;
+        Self { serving, owner }
+    }
+
+    /// Waits until so many calls wait.
+    async fn has_waiting(&mut self, calls: i64) {
+        let query = "select count(*) from pg_locks l join pg_database d on d.oid = l.database
+            where datname = current_database() and not granted";
+        for _ in 0..500 {
+            #[expect(clippy::disallowed_methods, reason = "a test looks from outside")]
+            let waiting: i64 = sqlx::query_scalar(query).fetch_one(&mut self.owner).await.unwrap();
+            if waiting == calls {
+                return;
+            }
+            sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("not within 5 s: {calls} calls that wait");
+    }
+
+    async fn release(&mut self) {
+        run(&mut self.owner, "rollback").await;
+    }
+}
+
+async fn run(connection: &mut PgConnection, statements: &str) {
+    raw_sql(AssertSqlSafe(statements.to_owned())).execute(connection).await.unwrap();
+}
+
+fn create(handle: &str) -> CreateProfileRequest {
+    let profile =
+        Profile { handle: handle.into(), display_name: handle.into(), ..Default::default() };
+    CreateProfileRequest { profile: Some(profile) }
+}
+
+async fn drains(signal: &str) {
+    let mut held = Held::start(&[]).await;
+    let (ada, bob) = (held.serving.person("ada"), held.serving.person("bob"));
+    let mut user = ada.user();
+    let message = json!({ "profile": { "handle": "bob", "displayName": "Bob" } });
+
+    let (over_grpc, over_http, ended) = tokio::join!(
+        user.create_profile(keyed(create("ada"))),
+        bob.json("CreateProfile", &message),
+        async {
+            held.has_waiting(2).await;
+            assert_eq!(get(held.serving.address, "/healthz").await.unwrap().0, 200);
+            held.serving.program.signal(signal);
+            let give_up = Instant::now() + secs(2);
+            while held.serving.is_listening().await {
+                assert!(Instant::now() < give_up, "it still takes connections");
+                sleep(std::time::Duration::from_millis(5)).await;
+            }
+            let ready = get(held.serving.internal, "/health/ready").await;
+            assert_eq!(ready, Some((503, "draining\n".to_owned())));
+            held.release().await;
+            held.serving.program.end(secs(2)).await
+        }
+    );
+
+    assert_eq!(over_grpc.unwrap().into_inner().handle, "ada");
+    assert_eq!(over_http.0, 200, "{over_http:?}");
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert_eq!(ended.stderr, "");
+    assert!(ended.stdout.contains("drained") && !ended.stdout.contains("cut short"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn sigterm_lets_calls_finish_and_begins_none() {
+    drains("TERM").await;
+}
+
+#[tokio::test]
+async fn sigint_lets_calls_finish_and_begins_none() {
+    drains("INT").await;
+}
+
+#[tokio::test]
+async fn a_call_that_does_not_finish_is_cut_when_the_drain_is_over() {
+    let mut held = Held::start(&[("DRAIN_SECS", "1")]).await;
+    let ada = held.serving.person("ada");
+    let mut user = ada.user();
+    let (call, ended) = tokio::join!(user.create_profile(keyed(create("ada"))), async {
+        held.has_waiting(1).await;
+        held.serving.program.signal("TERM");
+        held.serving.program.end(secs(3)).await
+    });
+    call.unwrap_err();
+    assert!((900..2200).contains(&ended.took.as_millis()), "{ended:?}");
+    assert!(ended.stdout.contains("drain cut short"), "{ended:?}");
+    // Its transaction went with it.
+    timeout(secs(5), held.has_waiting(0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    for (first, second, code) in [("TERM", "TERM", 143), ("INT", "INT", 130), ("TERM", "INT", 130)]
+    {
+        let mut held = Held::start(&[]).await;
+        let ada = held.serving.person("ada");
+        let mut user = ada.user();
+        let (call, ended) = tokio::join!(user.create_profile(keyed(create("ada"))), async {
+            held.has_waiting(1).await;
+            held.serving.program.signal(first);
+            held.serving
+                .program
+                .line("drain", |line| line.contains("draining").then_some(()))
+                .await;
+            held.serving.program.signal(second);
+            held.serving.program.end(secs(1)).await
+        });
+        call.unwrap_err();
+        assert_eq!(ended.code(), Some(code), "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn with_nothing_under_way_it_is_gone_at_once() {
+    let environment = Environment::of(super::NOWHERE);
+    let mut serving = Serving::start(&environment).await;
+    assert_eq!(get(serving.address, "/healthz").await.unwrap().0, 200);
+    // A client that keeps its connection, and has nothing to ask.
+    let idle = serving.person("ada");
+    let (status, _body) = idle.json("GetProfile", &json!({})).await;
+    assert!(status >= 400);
+    drop(idle.user().create_profile(keyed(create("ada"))).await.unwrap_err());
+    serving.program.signal("TERM");
+    let ended = serving.program.end(secs(1)).await;
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    eventually(1, "nobody listens", || {
+        std::net::TcpStream::connect(serving.address).is_err().then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,140 @@
+//! `migrate`: once and again, against what is not there, and told to stop halfway.
+
+use std::net::TcpListener;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
+use tests::world;
+
+use super::{CANARY, Environment, program::Program, secs};
+
+/// A database with nothing in it, and whoever owns it.
+async fn empty() -> (String, PgConnection) {
+    let url = world().owner_url(&world().new_empty_database().await);
+    let owner = PgConnection::connect(&url).await.unwrap();
+    (url, owner)
+}
+
+async fn run(connection: &mut PgConnection, statement: &str) {
+    raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection).await.unwrap();
+}
+
+async fn count(connection: &mut PgConnection, query: &str) -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "a test looks at the tables from outside")]
+    sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(connection).await.unwrap()
+}
+
+/// Waits until a query of one number finds one that is not 0.
+async fn until(connection: &mut PgConnection, query: &str) {
+    for _ in 0..500 {
+        if count(connection, query).await != 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("not within 5 s: {query}");
+}
+
+const OTHERS: &str = "select count(*) from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid()";
+
+/// Tries to take the lock that migrations hold; it is let go of with the session.
+const LOCK_IS_FREE: &str = "select case when pg_try_advisory_lock(hashtext('mayfly.migrations'))
+    then 1::bigint else 0 end";
+
+#[tokio::test]
+async fn an_empty_database_is_migrated_and_a_second_time_left_alone() {
+    let (url, mut owner) = empty().await;
+    let environment = Environment::of(&url);
+    let first = Program::run(&mut environment.command(&["migrate"]), secs(10)).await;
+    assert_eq!((first.code(), first.stderr.as_str()), (Some(0), ""), "{first:?}");
+    let applied = count(&mut owner, "select count(*) from mayfly.migrations where success").await;
+    assert!(applied >= 2, "{applied}");
+
+    let second = Program::run(&mut environment.command(&["migrate"]), secs(10)).await;
+    assert_eq!((second.code(), second.stderr.as_str()), (Some(0), ""), "{second:?}");
+    let again = count(&mut owner, "select count(*) from mayfly.migrations").await;
+    assert_eq!(again, applied);
+}
+
+#[tokio::test]
+async fn two_at_once_are_one_after_the_other() {
+    let (url, _owner) = empty().await;
+    let environment = Environment::of(&url);
+    let (mut first, mut second) =
+        (environment.command(&["migrate"]), environment.command(&["migrate"]));
+    let (first, second) =
+        tokio::join!(Program::run(&mut first, secs(10)), Program::run(&mut second, secs(10)));
+    assert_eq!((first.code(), second.code()), (Some(0), Some(0)), "{first:?} {second:?}");
+}
+
+#[tokio::test]
+async fn the_direct_url_is_the_one_that_is_migrated() {
+    let (url, _owner) = empty().await;
+    let environment = Environment::of(super::NOWHERE).with("DATABASE_DIRECT_URL", url);
+    let ended = Program::run(&mut environment.command(&["migrate"]), secs(10)).await;
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_told_soon() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap();
+    let urls = [
+        super::NOWHERE.to_owned(),
+        // It takes connections, and says nothing.
+        format!("postgres://mayfly:{CANARY}@{silent}/mayfly"),
+        format!("{}?x=1", world().owner_url("no_such_database")),
+    ];
+    for url in urls {
+        let ended = Program::run(&mut Environment::of(&url).command(&["migrate"]), secs(8)).await;
+        assert_eq!(ended.code(), Some(69), "{ended:?}");
+        assert!(ended.stderr.starts_with("user: "), "{ended:?}");
+        assert!(!format!("{ended:?}").contains(CANARY), "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_owns_nothing_cannot_migrate() {
+    let database = world().new_empty_database().await;
+    let url = world().runtime_url(&database);
+    let ended = Program::run(&mut Environment::of(&url).command(&["migrate"]), secs(10)).await;
+    assert_eq!(ended.code(), Some(69), "{ended:?}");
+}
+
+#[tokio::test]
+async fn one_that_waits_for_another_ends_when_it_is_told_to() {
+    let (url, mut owner) = empty().await;
+    run(&mut owner, "select pg_advisory_lock(hashtext('mayfly.migrations'))").await;
+    for signal in ["TERM", "INT"] {
+        let mut waiting = Program::start(&mut Environment::of(&url).command(&["migrate"]));
+        until(&mut owner, OTHERS).await;
+        waiting.signal(signal);
+        let ended = waiting.end(secs(2)).await;
+        let code = if signal == "TERM" { 143 } else { 130 };
+        assert_eq!(ended.code(), Some(code), "{ended:?}");
+    }
+    run(&mut owner, "select pg_advisory_unlock_all()").await;
+    let mut next = PgConnection::connect(&url).await.unwrap();
+    assert_eq!(count(&mut next, LOCK_IS_FREE).await, 1);
+}
+
+#[tokio::test]
+async fn one_that_is_told_to_stop_halfway_leaves_the_rest_to_the_next() {
+    let (url, mut owner) = empty().await;
+    // The migration has its lock, and then waits for this transaction.
+    run(&mut owner, "begin; create schema mayfly").await;
+    let mut migrating = Program::start(&mut Environment::of(&url).command(&["migrate"]));
+    let has_lock = "select count(*) from pg_locks l join pg_database d on d.oid = l.database
+        where datname = current_database() and locktype = 'advisory' and granted";
+    until(&mut owner, has_lock).await;
+    migrating.signal("TERM");
+    let ended = migrating.end(secs(2)).await;
+    assert_eq!(ended.code(), Some(143), "{ended:?}");
+
+    run(&mut owner, "rollback").await;
+    let mut next = PgConnection::connect(&url).await.unwrap();
+    until(&mut next, LOCK_IS_FREE).await;
+    drop(next);
+    let ended = Program::run(&mut Environment::of(&url).command(&["migrate"]), secs(10)).await;
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+}

@@ -1,0 +1,99 @@
+//! Cursors: whose they are, what they are of, and when they are too old.
+
+use proto::user::v1::ListProfilesRequest;
+use tests::{App, until};
+use tonic::{Code, Status};
+
+use super::{LIMIT, Watching, create, say, told};
+
+fn refused(watching: Result<Watching, Status>) -> (Code, String, Vec<String>) {
+    let status = watching.map(|_watching| ()).unwrap_err();
+    let tests::Told { code, reason, fields, .. } = tests::told(&status);
+    (code, reason, fields)
+}
+
+fn expired() -> (Code, String, Vec<String>) {
+    (Code::OutOfRange, "CURSOR_EXPIRED".to_owned(), vec![])
+}
+
+#[tokio::test]
+async fn a_cursor_is_good_for_its_own_watch_and_no_other() {
+    let app = App::start().await;
+    let (ada, bob) = (app.person("ada-uid"), app.person("bob-uid"));
+    let mut watching = Watching::begin(&ada, &["ada-uid", "eve-uid"]).await;
+    watching.until_caught_up().await;
+    let cursor = watching.cursor;
+    // The order in which people are named makes no other watch of it.
+    assert!(Watching::resume(&ada, &["eve-uid", "ada-uid"], &cursor).await.is_ok());
+
+    let invalid = (Code::InvalidArgument, "INVALID_ARGUMENT".to_owned(), vec!["cursor".to_owned()]);
+    let theirs = Watching::resume(&bob, &["ada-uid", "eve-uid"], &cursor).await;
+    assert_eq!(refused(theirs), invalid);
+    for others in [&["ada-uid"][..], &["ada-uid", "bob-uid"], &["ada-uid", "eve-uid", "bob-uid"]] {
+        assert_eq!(refused(Watching::resume(&ada, others, &cursor).await), invalid, "{others:?}");
+    }
+    for place in [0, 1, 20, 40, 70, cursor.len() - 1] {
+        let mut tampered = cursor.clone().into_bytes();
+        tampered[place] = if tampered[place] == b'A' { b'B' } else { b'A' };
+        let tampered = String::from_utf8(tampered).unwrap();
+        let outcome = Watching::resume(&ada, &["ada-uid", "eve-uid"], &tampered).await;
+        assert_eq!(refused(outcome), invalid, "{place}");
+    }
+    for handle in ["aaa", "bbb"] {
+        app.person(handle).creates_public_profile(handle).await;
+    }
+    let page = ListProfilesRequest { page_size: 1, ..Default::default() };
+    let page = ada.user().list_profiles(page).await.unwrap().into_inner();
+    let outcome = Watching::resume(&ada, &["ada-uid", "eve-uid"], &page.next_page_token).await;
+    assert_eq!(refused(outcome), invalid);
+    let as_page = ListProfilesRequest { page_token: cursor, ..Default::default() };
+    let status = ada.user().list_profiles(as_page).await.unwrap_err();
+    assert_eq!(tests::told(&status).fields, ["page_token"]);
+}
+
+#[tokio::test]
+async fn a_cursor_is_told_when_it_is_older_than_the_log() {
+    let app = App::start().await;
+    let ada = app.person("ada-uid");
+    create(&ada, "ada").await;
+    let mut watching = Watching::begin(&ada, &[]).await;
+    watching.until_caught_up().await;
+    let old = watching.cursor.clone();
+    let said = say(&ada, "a day ago").await;
+    assert_eq!(watching.next().await, told(&said));
+    let newer = watching.cursor.clone();
+    drop(watching);
+
+    // A day passes. The log is swept when something is appended, by a process that has not yet.
+    app.sql("update mayfly.change set create_time = create_time - interval '25 hours'").await;
+    let app = App::builder().database(&app.database).start().await;
+    let ada = app.person("ada-uid");
+    let said = say(&ada, "today").await;
+    let left = "select count(*) from mayfly.change";
+    until("the log is swept", LIMIT, || async { app.sql_count(left).await == 1 }).await;
+
+    assert_eq!(refused(Watching::resume(&ada, &[], &old).await), expired());
+    // Everything after this one is there.
+    let mut resumed = Watching::resume(&ada, &[], &newer).await.unwrap();
+    assert_eq!(resumed.until_caught_up().await, [told(&said)]);
+    let mut anew = Watching::begin(&ada, &[]).await;
+    assert_eq!(anew.until_caught_up().await, [told(&said)]);
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_log_is_as_good_as_too_old() {
+    let app = App::start().await;
+    let ada = app.person("ada-uid");
+    create(&ada, "ada").await;
+    let mut watching = Watching::begin(&ada, &[]).await;
+    watching.until_caught_up().await;
+    app.sql("update mayfly.change_log set id = gen_random_uuid()").await;
+    assert_eq!(refused(Watching::resume(&ada, &[], &watching.cursor).await), expired());
+
+    // One who was watching all the while is told with the next change.
+    say(&ada, "in another log").await;
+    let status = watching.try_next().await.unwrap_err();
+    assert_eq!(tests::told(&status).reason, "CURSOR_EXPIRED");
+    let mut anew = Watching::begin(&ada, &[]).await;
+    assert_eq!(anew.until_caught_up().await.len(), 1);
+}

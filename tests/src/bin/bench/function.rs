@@ -1,0 +1,93 @@
+//! A function's own binary: how soon it answers, and what it weighs.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use postgres::{Durability, Options, find_or_start};
+use proto::user::v1::{GetProfileRequest, user_service_client::UserServiceClient};
+use serde_json::{Value, json};
+use tokio::{process::Command, time::Instant};
+use tonic::{Code, Request, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+use crate::{constant, process::memory_mib};
+
+const PORT: u16 = 18_080;
+const ROUNDS: usize = 11;
+const READY_MAX: Duration = Duration::from_secs(5);
+
+/// Starts the binary several times, and tells the middle of each figure.
+pub(crate) async fn measure(path: &str) -> Value {
+    let postgres = find_or_start(&Options {
+        url: None,
+        binaries: None,
+        data: None,
+        durability: Durability::Fast,
+        connections_max: 50,
+        tell: |_line| {},
+    })
+    .expect("a Postgres");
+    let url = postgres.url(None, "postgres");
+    schema::migrate(&url).await.expect("the migrations apply");
+    let keys_url = constant::serve_keys().await;
+    let (mut ready, mut first, mut memory) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let mut child = Command::new(path)
+            .env("LISTEN_ADDR", format!("127.0.0.1:{PORT}"))
+            .env("METRICS_ADDR", "127.0.0.1:0")
+            .env("DATABASE_URL", &url)
+            .env("FIREBASE_PROJECT_ID", constant::PROJECT)
+            .env("JWKS_URL", &keys_url)
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary starts");
+        let channel = answers(start).await;
+        ready.push(start.elapsed().as_secs_f64() * 1e3);
+        reads_database(channel).await;
+        first.push(start.elapsed().as_secs_f64() * 1e3);
+        memory.push(memory_mib(child.id().expect("it runs")));
+        child.kill().await.expect("it ends");
+    }
+    json!({
+        "binary_mb": bytes(path) / 1e6,
+        "ready_ms": middle(ready),
+        "first_database_call_ms": middle(first),
+        "memory_mib": middle(memory),
+        "note": "ready: exec to the first health answer; first database call: exec to GetProfile's NOT_FOUND",
+    })
+}
+
+/// A channel over which the process has answered.
+async fn answers(start: Instant) -> Channel {
+    loop {
+        let endpoint = Channel::from_shared(format!("http://127.0.0.1:{PORT}")).expect("a URL");
+        if let Ok(channel) = endpoint.connect().await {
+            let request = HealthCheckRequest::default();
+            if HealthClient::new(channel.clone()).check(request).await.is_ok() {
+                return channel;
+            }
+        }
+        assert!(start.elapsed() < READY_MAX, "the binary does not answer");
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+}
+
+async fn reads_database(channel: Channel) {
+    let mut request = Request::new(GetProfileRequest::default());
+    let token = format!("Bearer {}", constant::token());
+    request.metadata_mut().insert("authorization", token.parse().expect("ASCII"));
+    let status = UserServiceClient::new(channel).get_profile(request).await;
+    let code = status.map_or_else(|status| status.code(), |_profile| Code::Ok);
+    assert_eq!(code, Code::NotFound, "nobody has a profile");
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a binary is far from 2^52 bytes")]
+fn bytes(path: &str) -> f64 {
+    Path::new(path).metadata().map_or(0.0, |metadata| metadata.len() as f64)
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    (values[values.len() / 2] * 10.0).round() / 10.0
+}

@@ -1,0 +1,146 @@
+//! `cargo bench-calls`: what a call costs, against bare tonic in the same run.
+//!
+//! Two servers answer the same constant profile: tonic by itself, and our whole stack around the
+//! same handler. They are loaded in turn, A B A B, from one process, and the CPU that each spent is
+//! read from the kernel. With `--user PATH` it also measures a function's binary: how soon it
+//! answers, how soon with the database, and what it weighs.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command tells what it found")]
+
+mod constant;
+mod function;
+mod load;
+mod process;
+
+use std::process::ExitCode;
+
+use load::Load;
+use process::Server;
+use serde_json::{Value, json};
+
+const HELP: &str = "\
+Usage: bench [OPTIONS]
+
+  --connections N   connections at a time, one call each (64)
+  --calls N         calls per round (100000)
+  --rounds N        rounds of each server, in turn (5)
+  --user PATH       also measures the `user` function's binary
+  --json            one JSON object instead of a table";
+
+struct Options {
+    connections: usize,
+    calls: u64,
+    rounds: usize,
+    user: Option<String>,
+    is_json: bool,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1).peekable();
+    match arguments.peek().map(String::as_str) {
+        Some("serve-bare") => constant::serve_bare(),
+        Some("serve-stack") => constant::serve_stack(),
+        _ => match parse(arguments) {
+            Ok(Some(options)) => run(&options),
+            Ok(None) => {
+                println!("{HELP}");
+                ExitCode::SUCCESS
+            }
+            Err(told) => {
+                eprintln!("bench: {told}");
+                ExitCode::from(64)
+            }
+        },
+    }
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
+    let mut options =
+        Options { connections: 64, calls: 100_000, rounds: 5, user: None, is_json: false };
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        let number =
+            |text: String| text.parse().map_err(|_not_one| format!("{text:?} is no number"));
+        match argument.as_str() {
+            "--connections" => options.connections = size(number(value()?)?),
+            "--calls" => options.calls = number(value()?)?,
+            "--rounds" => options.rounds = size(number(value()?)?),
+            "--user" => options.user = Some(value()?),
+            "--json" => options.is_json = true,
+            "--help" | "-h" => return Ok(None),
+            other => return Err(format!("there is no option {other:?}; try --help")),
+        }
+    }
+    Ok(Some(options))
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn run(options: &Options) -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let report = runtime.block_on(measure(options));
+    if options.is_json {
+        println!("{report}");
+    } else {
+        println!("{report:#}");
+    }
+    ExitCode::SUCCESS
+}
+
+async fn measure(options: &Options) -> Value {
+    let mut report = json!({
+        "commit": commit(),
+        "cores": std::thread::available_parallelism().map_or(1, usize::from),
+        "calls": calls(options).await,
+    });
+    if let Some(path) = &options.user {
+        report["function"] = function::measure(path).await;
+    }
+    report
+}
+
+/// CPU per call of both servers, and the ratio round by round.
+async fn calls(options: &Options) -> Value {
+    let token = constant::token();
+    let bare = Server::start(&["serve-bare"]).await;
+    let stack = Server::start(&["serve-stack"]).await;
+    let load = Load { connections: options.connections, calls: options.calls, token };
+    // The first rounds fill caches and open connections.
+    for server in [&bare, &stack] {
+        load.run(server.address, options.calls / 10).await;
+    }
+    let (mut bare_us, mut stack_us, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        let of_bare = load.cpu_per_call(&bare).await;
+        let of_stack = load.cpu_per_call(&stack).await;
+        ratios.push(of_stack / of_bare);
+        bare_us.push(of_bare);
+        stack_us.push(of_stack);
+    }
+    json!({
+        "connections": options.connections,
+        "bare_tonic_cpu_us": spread(bare_us),
+        "whole_stack_cpu_us": spread(stack_us),
+        "ratio": spread(ratios),
+    })
+}
+
+/// The least, the middle and the most.
+fn spread(mut values: Vec<f64>) -> Value {
+    values.sort_by(f64::total_cmp);
+    let round = |value: f64| (value * 1000.0).round() / 1000.0;
+    let (Some(least), Some(most)) = (values.first(), values.last()) else {
+        return Value::Null;
+    };
+    json!({ "min": round(*least), "median": round(values[values.len() / 2]), "max": round(*most) })
+}
+
+fn commit() -> String {
+    let output = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    output.map_or_else(
+        |_no_git| "unknown".to_owned(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    )
+}

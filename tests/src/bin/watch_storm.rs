@@ -1,0 +1,67 @@
+//! `cargo run --release --bin watch_storm`: a storm over the change log, and what became of it.
+//!
+//! `--events N --watchers N --kills N --restarts N --writers N --seed N`
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command tells what it found")]
+
+use std::{process::ExitCode, time::Duration};
+
+use tests::storm::{Report, Storm};
+
+fn main() -> ExitCode {
+    let storm = match parse(std::env::args().skip(1)) {
+        Ok(storm) => storm,
+        Err(told) => {
+            eprintln!("watch_storm: {told}");
+            return ExitCode::from(64);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let report = runtime.expect("a runtime").block_on(storm.rage());
+    print(&storm, &report);
+    if report.lost + report.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Storm, String> {
+    let mut storm =
+        Storm { events: 100_000, watchers: 50, kills: 10_000, restarts: 50, writers: 4, seed: 1 };
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().unwrap_or_default();
+        let number = value.parse().map_err(|_none| format!("{name} needs a number"))?;
+        let part = match name.as_str() {
+            "--events" => &mut storm.events,
+            "--watchers" => &mut storm.watchers,
+            "--kills" => &mut storm.kills,
+            "--restarts" => &mut storm.restarts,
+            "--writers" => &mut storm.writers,
+            "--seed" => {
+                storm.seed = u64::try_from(number).unwrap_or_default();
+                continue;
+            }
+            _ => return Err(format!("there is no option {name}")),
+        };
+        *part = number;
+    }
+    Ok(storm)
+}
+
+fn print(storm: &Storm, report: &Report) {
+    let secs = |span: Duration| format!("{:.1} s", span.as_secs_f64());
+    let rows = [
+        ("seed", storm.seed.to_string()),
+        ("events committed", report.committed.to_string()),
+        ("watchers", storm.watchers.to_string()),
+        ("connections killed", storm.kills.to_string()),
+        ("  of the database", report.sessions_killed.to_string()),
+        ("servers restarted", storm.restarts.to_string()),
+        ("watches resumed", report.resumed.to_string()),
+        ("messages", report.messages.to_string()),
+        ("lost", report.lost.to_string()),
+        ("repeated or out of order", report.wrong.to_string()),
+        ("took", secs(report.took)),
+        ("last message after last commit", secs(report.behind)),
+    ];
+    for (name, value) in rows {
+        println!("{name:<32} {value:>12}");
+    }
+}

@@ -1,0 +1,456 @@
+//! A storm over the change log: writers that commit in any order, and watchers whose connections,
+//! database sessions and servers are killed all the while. Each watcher must see exactly what was
+//! committed, in the order of the log.
+//!
+//! What is served is the log itself: a `WatchProfiles` whose people are topics, and which tells
+//! every entry by its key.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use call::signed_in;
+use changes::{Messages, Standing, Subject};
+use chassis::{Context, Function};
+use fault::{Fault, Reason};
+use proto::user::v1::{
+    self, WatchProfilesRequest, WatchProfilesResponse,
+    user_service_server::{UserService, UserServiceServer},
+    watch_profiles_response::Event,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tonic::{Code, Request, Response, Status, async_trait};
+
+use crate::{App, Person, world};
+
+/// Topics that are written to. Every second watcher watches all of them, the others half.
+const TOPICS: usize = 10;
+
+/// Transactions of at most so many entries.
+const ENTRIES_MAX: u64 = 20;
+
+/// How far writers and killers may run ahead of each other, in thousandths of the whole.
+const AHEAD_MAX: usize = 20;
+
+/// How long watchers may take to see the last of it, once nobody kills any more.
+const END_MAX: Duration = Duration::from_mins(2);
+
+/// How large a storm is.
+#[derive(Clone, Copy, Debug)]
+pub struct Storm {
+    /// Entries that are committed.
+    pub events: usize,
+    /// Those who watch.
+    pub watchers: usize,
+    /// Connections that are killed: of watchers, of the pool, of the listener.
+    pub kills: usize,
+    /// Servers that are drained and started anew.
+    pub restarts: usize,
+    /// Those who write.
+    pub writers: usize,
+    /// What chance is made of.
+    pub seed: u64,
+}
+
+/// What has become of it.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Entries that were committed.
+    pub committed: usize,
+    /// Messages that watchers were sent.
+    pub messages: usize,
+    /// Messages that a watcher should have been sent and was not.
+    pub lost: usize,
+    /// Messages that a watcher should not have been sent, or not then.
+    pub wrong: usize,
+    /// How often a watch began anew from its cursor.
+    pub resumed: usize,
+    /// Database sessions that were killed.
+    pub sessions_killed: usize,
+    /// How long it took.
+    pub took: Duration,
+    /// How long the last message came after the last commit.
+    pub behind: Duration,
+}
+
+/// The log itself, as a function.
+pub fn function() -> Function {
+    Function::new("user", |context| UserServiceServer::new(Raw(context)))
+}
+
+struct Raw(Context);
+
+struct Topics(Vec<String>);
+
+/// The topic of a name that is watched.
+pub fn topic(name: &str) -> String {
+    format!("storm/{name}")
+}
+
+impl Subject for Topics {
+    type Message = WatchProfilesResponse;
+
+    fn topics(&self) -> Vec<String> {
+        self.0.iter().map(|name| topic(name)).collect()
+    }
+
+    fn keys(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn read(&self, _keys: &[String]) -> Result<Vec<Standing<WatchProfilesResponse>>, Fault> {
+        Ok(Vec::new())
+    }
+
+    fn gone(&self, key: &str) -> WatchProfilesResponse {
+        let event = Some(Event::GoneUserId(key.to_owned()));
+        WatchProfilesResponse { event, cursor: String::new() }
+    }
+
+    fn set_cursor(message: &mut WatchProfilesResponse, cursor: String) {
+        message.cursor = cursor;
+    }
+}
+
+#[async_trait]
+impl UserService for Raw {
+    type WatchProfilesStream = Messages<WatchProfilesResponse>;
+
+    async fn watch_profiles(
+        &self,
+        request: Request<WatchProfilesRequest>,
+    ) -> Result<Response<Messages<WatchProfilesResponse>>, Status> {
+        let (call, WatchProfilesRequest { user_ids, cursor }) = signed_in(request)?;
+        let messages = self.0.changes.watch(&call, &cursor, Topics(user_ids)).await?;
+        Ok(Response::new(messages))
+    }
+
+    async fn create_profile(
+        &self,
+        _request: Request<v1::CreateProfileRequest>,
+    ) -> Result<Response<v1::Profile>, Status> {
+        Err(Reason::Unimplemented.into())
+    }
+
+    async fn get_profile(
+        &self,
+        _request: Request<v1::GetProfileRequest>,
+    ) -> Result<Response<v1::Profile>, Status> {
+        Err(Reason::Unimplemented.into())
+    }
+
+    async fn batch_get_profiles(
+        &self,
+        _request: Request<v1::BatchGetProfilesRequest>,
+    ) -> Result<Response<v1::BatchGetProfilesResponse>, Status> {
+        Err(Reason::Unimplemented.into())
+    }
+
+    async fn update_profile(
+        &self,
+        _request: Request<v1::UpdateProfileRequest>,
+    ) -> Result<Response<v1::Profile>, Status> {
+        Err(Reason::Unimplemented.into())
+    }
+
+    async fn delete_profile(
+        &self,
+        _request: Request<v1::DeleteProfileRequest>,
+    ) -> Result<Response<()>, Status> {
+        Err(Reason::Unimplemented.into())
+    }
+
+    async fn list_profiles(
+        &self,
+        _request: Request<v1::ListProfilesRequest>,
+    ) -> Result<Response<v1::ListProfilesResponse>, Status> {
+        Err(Reason::Unimplemented.into())
+    }
+}
+
+/// What those who take part have in common.
+struct Shared {
+    storm: Storm,
+    written: AtomicUsize,
+    harmed: AtomicUsize,
+    resumed: AtomicUsize,
+    /// Where the server is at the moment.
+    address: watch::Sender<SocketAddr>,
+    /// Ends the connection of a watcher.
+    cuts: Vec<Notify>,
+    /// What each watcher has been sent.
+    seen: Vec<Mutex<Vec<u32>>>,
+    last_seen: Mutex<Instant>,
+}
+
+/// Chance that can be repeated.
+#[derive(Clone, Debug)]
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+
+    fn one_of(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(u64::try_from(len).unwrap_or(1))).unwrap_or_default()
+    }
+}
+
+impl Storm {
+    /// Lets it rage, and tells what has become of it.
+    pub async fn rage(self) -> Report {
+        let start = Instant::now();
+        let app = App::builder().functions(vec![function()]).start().await;
+        let database = app.database.clone();
+        let shared = Arc::new(Shared {
+            storm: self,
+            written: AtomicUsize::new(0),
+            harmed: AtomicUsize::new(0),
+            resumed: AtomicUsize::new(0),
+            address: watch::channel(app.address).0,
+            cuts: (0..self.watchers).map(|_| Notify::new()).collect(),
+            seen: (0..self.watchers).map(|_| Mutex::default()).collect(),
+            last_seen: Mutex::new(start),
+        });
+
+        let mut watching = JoinSet::new();
+        for number in 0..self.watchers {
+            watching.spawn(watch_on(Arc::clone(&shared), number));
+        }
+        let begun = || async { shared.resumed.load(Ordering::Relaxed) >= self.watchers };
+        crate::until("everybody watches", END_MAX, begun).await;
+
+        let mut writing = JoinSet::new();
+        for number in 0..self.writers {
+            writing.spawn(write(Arc::clone(&shared), database.clone(), number));
+        }
+        let harm = harm(Arc::clone(&shared), app);
+        let (app, sessions_killed) = harm.await;
+        writing.join_all().await;
+        let last_commit = Instant::now();
+
+        let expected = expected(&app).await;
+        let all_seen = || async { shared.counts() >= self.counts(&expected) };
+        let _late = timeout(END_MAX, crate::until("all is seen", END_MAX * 2, all_seen)).await;
+        let behind = lock(&shared.last_seen).saturating_duration_since(last_commit);
+        // Whatever was sent twice comes now.
+        sleep(Duration::from_millis(300)).await;
+        watching.abort_all();
+        let (lost, wrong) = shared.compare(&expected);
+        app.stopped().await;
+        Report {
+            committed: expected.len(),
+            messages: shared.counts().iter().sum(),
+            lost,
+            wrong,
+            resumed: shared.resumed.load(Ordering::Relaxed) - self.watchers,
+            sessions_killed,
+            took: start.elapsed(),
+            behind,
+        }
+    }
+
+    /// The topics that a watcher watches.
+    fn watched(number: usize) -> Vec<usize> {
+        let is_half = !number.is_multiple_of(2);
+        let is_watched = |topic: &usize| !is_half || (topic + number / 2).is_multiple_of(2);
+        (0..TOPICS).filter(is_watched).collect()
+    }
+
+    fn counts(&self, expected: &[(usize, u32)]) -> Vec<usize> {
+        let count = |number| of_watcher(number, expected).count();
+        (0..self.watchers).map(count).collect()
+    }
+
+    /// Holds back whoever is ahead of the others.
+    async fn keep_pace(&self, own: (&AtomicUsize, usize), other: (&AtomicUsize, usize)) {
+        let share = |(done, all): (&AtomicUsize, usize)| {
+            (done.load(Ordering::Relaxed) * 1000).checked_div(all).unwrap_or(1000).min(1000)
+        };
+        while share(own) > share(other) + AHEAD_MAX && share(other) < 1000 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+impl Shared {
+    fn counts(&self) -> Vec<usize> {
+        self.seen.iter().map(|seen| lock(seen).len()).collect()
+    }
+
+    /// What is missing, and what is there too much or out of order, over all watchers.
+    fn compare(&self, expected: &[(usize, u32)]) -> (usize, usize) {
+        let (mut lost, mut wrong) = (0, 0);
+        for (number, seen) in self.seen.iter().enumerate() {
+            let mut seen = lock(seen).clone().into_iter().peekable();
+            for event in of_watcher(number, expected) {
+                if seen.next_if_eq(&event).is_none() {
+                    lost += 1;
+                }
+            }
+            wrong += seen.count();
+        }
+        (lost, wrong)
+    }
+}
+
+fn of_watcher(number: usize, expected: &[(usize, u32)]) -> impl Iterator<Item = u32> {
+    let watched = Storm::watched(number);
+    let of_watched = expected.iter().filter(move |(topic, _)| watched.contains(topic));
+    of_watched.map(|(_, event)| *event)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What was committed, in the order of the log: the topic and the event.
+async fn expected(app: &App) -> Vec<(usize, u32)> {
+    let mut owner = app.owner().await;
+    let statement = "select split_part(topic, '/', 2)::bigint, key::bigint from mayfly.change
+                     order by xid, sequence";
+    #[expect(clippy::disallowed_methods, reason = "a test looks at the tables from outside")]
+    let rows = sqlx::query_as::<_, (i64, i64)>(statement).fetch_all(&mut owner).await;
+    let number = |(topic, event): (i64, i64)| {
+        (usize::try_from(topic).expect("a topic"), u32::try_from(event).expect("an event"))
+    };
+    rows.expect("the log is readable").into_iter().map(number).collect()
+}
+
+/// Whether a call failed on its way: our client says so in several codes, and none of ours is one.
+fn is_of_the_network(status: &Status) -> bool {
+    let is_transport = std::error::Error::source(status)
+        .and_then(|source| source.downcast_ref::<tonic::transport::Error>())
+        .is_some();
+    is_transport || matches!(status.code(), Code::Unavailable | Code::Unknown)
+}
+
+/// One watcher, who comes back after whatever happens.
+async fn watch_on(shared: Arc<Shared>, number: usize) {
+    let user_ids: Vec<_> = Storm::watched(number).iter().map(ToString::to_string).collect();
+    let name = format!("watcher-{number}");
+    let token = world().issuer.id_token(&name, &serde_json::Map::new());
+    let mut cursor = String::new();
+    loop {
+        // A connection of their own each time, as after a network's failure.
+        let person = Person::new(*shared.address.borrow(), &name, Some(token.clone()));
+        let request = WatchProfilesRequest { user_ids: user_ids.clone(), cursor: cursor.clone() };
+        let mut stream = match person.user().watch_profiles(request).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) => {
+                let may_pass = is_of_the_network(&status);
+                assert!(may_pass, "watcher {number} was refused: {status:?}");
+                sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+        };
+        shared.resumed.fetch_add(1, Ordering::Relaxed);
+        loop {
+            let message = tokio::select! {
+                biased;
+                () = shared.cuts[number].notified() => break,
+                message = stream.message() => message,
+            };
+            let Ok(Some(message)) = message else { break };
+            cursor = message.cursor;
+            if let Some(Event::GoneUserId(event)) = message.event {
+                lock(&shared.seen[number]).push(event.parse().expect("a number"));
+                *lock(&shared.last_seen) = Instant::now();
+            }
+        }
+    }
+}
+
+/// One writer: transactions of any size that take their time, and are sometimes rolled back.
+async fn write(shared: Arc<Shared>, database: String, number: usize) {
+    let mut dice = Dice(shared.storm.seed ^ u64::try_from(number + 1).unwrap_or_default());
+    let mut owner =
+        PgConnection::connect(&world().owner_url(&database)).await.expect("the database answers");
+    let all = shared.storm.events;
+    loop {
+        let (own, other) = ((&shared.written, all), (&shared.harmed, shared.storm.harms()));
+        shared.storm.keep_pace(own, other).await;
+        let count = usize::try_from(1 + dice.below(ENTRIES_MAX)).unwrap_or(1);
+        let first = shared.written.fetch_add(count, Ordering::Relaxed);
+        if first >= all {
+            return;
+        }
+        let values: Vec<_> = (first..all.min(first + count))
+            .map(|event| format!("('storm/{}', '{event}')", dice.one_of(TOPICS)))
+            .collect();
+        let insert = format!("insert into mayfly.change (topic, key) values {}", values.join(", "));
+        if dice.below(10) == 0 {
+            run(&mut owner, &format!("begin; {insert}; rollback")).await;
+        }
+        run(&mut owner, &format!("begin; {insert}")).await;
+        if dice.below(4) == 0 {
+            sleep(Duration::from_millis(dice.below(10))).await;
+        }
+        run(&mut owner, "commit").await;
+        if dice.below(2) == 0 {
+            run(&mut owner, "select pg_notify('mayfly_change', '')").await;
+        }
+    }
+}
+
+async fn run(connection: &mut PgConnection, statements: &str) {
+    let outcome = raw_sql(AssertSqlSafe(statements.to_owned())).execute(connection).await;
+    outcome.unwrap_or_else(|error| panic!("{statements}: {error}"));
+}
+
+impl Storm {
+    fn harms(&self) -> usize {
+        self.kills + self.restarts
+    }
+}
+
+/// Kills connections and restarts servers, spread evenly over each other and over the writing.
+async fn harm(shared: Arc<Shared>, mut app: App) -> (App, usize) {
+    let storm = shared.storm;
+    let mut dice = Dice(!storm.seed);
+    let mut owner = app.owner().await;
+    let (mut sessions, mut restarts) = (0, 0);
+    for done in 0..storm.harms() {
+        let (own, other) = ((&shared.harmed, storm.harms()), (&shared.written, storm.events));
+        storm.keep_pace(own, other).await;
+        if restarts < storm.restarts && restarts * storm.harms() <= done * storm.restarts {
+            restarts += 1;
+            let database = app.database.clone();
+            app.stopped().await;
+            let next = App::builder().functions(vec![function()]).database(&database);
+            app = next.start().await;
+            shared.address.send_replace(app.address);
+        } else if dice.below(3) == 0 {
+            let whose = if dice.below(4) == 0 { "mayfly_listen" } else { "mayfly_user" };
+            let kill = format!(
+                "select pg_terminate_backend(pid) from (
+                     select pid from pg_stat_activity
+                     where datname = current_database() and application_name = '{whose}'
+                     order by random() limit 1
+                 ) as chosen"
+            );
+            run(&mut owner, &kill).await;
+            sessions += 1;
+        } else {
+            shared.cuts[dice.one_of(storm.watchers)].notify_one();
+        }
+        shared.harmed.fetch_add(1, Ordering::Relaxed);
+    }
+    (app, sessions)
+}
