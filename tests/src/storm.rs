@@ -1,12 +1,12 @@
 //! A storm over the change log: writers that commit in any order, and watchers whose connections,
 //! database sessions and servers are killed all the while. Each watcher must see exactly what was
 //! committed, in the order of the log.
-//!
-//! What is served is the log itself: a `WatchProfiles` whose people are topics, and which tells
-//! every entry by its key.
+
+mod served;
 
 use std::{
     net::SocketAddr,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -14,24 +14,18 @@ use std::{
     time::Duration,
 };
 
-use call::signed_in;
-use changes::{Messages, Standing, Subject};
-use chassis::{Context, Function};
-use fault::{Fault, Reason};
-use proto::user::v1::{
-    self, WatchProfilesRequest, WatchProfilesResponse,
-    user_service_server::{UserService, UserServiceServer},
-    watch_profiles_response::Event,
-};
+use proto::user::v1::{WatchProfilesRequest, watch_profiles_response::Event};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
 use tokio::{
     sync::{Notify, watch},
-    task::JoinSet,
+    task::{JoinSet, spawn_blocking},
     time::{Instant, sleep},
 };
-use tonic::{Code, Request, Response, Status, async_trait};
+use tonic::{Code, Status};
 
-use crate::{App, Person, world};
+pub use served::{function, topic};
+
+use crate::{Person, random::Server, world};
 
 /// Topics that are written to. Every second watcher watches all of them, the others half.
 const TOPICS: usize = 10;
@@ -54,8 +48,10 @@ pub struct Storm {
     pub watchers: usize,
     /// Connections that are killed: of watchers, of the pool, of the listener.
     pub kills: usize,
-    /// Servers that are drained and started anew.
-    pub restarts: usize,
+    /// Servers that are killed, by SIGKILL.
+    pub deaths: usize,
+    /// Servers that are drained, and started anew like those that were killed.
+    pub drains: usize,
     /// Those who write.
     pub writers: usize,
     /// What chance is made of.
@@ -81,101 +77,6 @@ pub struct Report {
     pub took: Duration,
     /// How long the last message came after the last commit.
     pub behind: Duration,
-}
-
-/// The log itself, as a function.
-pub fn function() -> Function {
-    Function::new("user", |context| UserServiceServer::new(Raw(context)))
-}
-
-struct Raw(Context);
-
-struct Topics(Vec<String>);
-
-/// The topic of a name that is watched.
-pub fn topic(name: &str) -> String {
-    format!("storm/{name}")
-}
-
-impl Subject for Topics {
-    type Message = WatchProfilesResponse;
-
-    fn topics(&self) -> Vec<String> {
-        self.0.iter().map(|name| topic(name)).collect()
-    }
-
-    fn keys(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn read(&self, _keys: &[String]) -> Result<Vec<Standing<WatchProfilesResponse>>, Fault> {
-        Ok(Vec::new())
-    }
-
-    fn gone(&self, key: &str) -> WatchProfilesResponse {
-        let event = Some(Event::GoneUserId(key.to_owned()));
-        WatchProfilesResponse { event, cursor: String::new() }
-    }
-
-    fn set_cursor(message: &mut WatchProfilesResponse, cursor: String) {
-        message.cursor = cursor;
-    }
-}
-
-#[async_trait]
-impl UserService for Raw {
-    type WatchProfilesStream = Messages<WatchProfilesResponse>;
-
-    async fn watch_profiles(
-        &self,
-        request: Request<WatchProfilesRequest>,
-    ) -> Result<Response<Messages<WatchProfilesResponse>>, Status> {
-        let (call, WatchProfilesRequest { user_ids, cursor }) = signed_in(request)?;
-        let messages = self.0.changes.watch(&call, &cursor, Topics(user_ids)).await?;
-        Ok(Response::new(messages))
-    }
-
-    async fn create_profile(
-        &self,
-        _request: Request<v1::CreateProfileRequest>,
-    ) -> Result<Response<v1::Profile>, Status> {
-        Err(Reason::Unimplemented.into())
-    }
-
-    async fn get_profile(
-        &self,
-        _request: Request<v1::GetProfileRequest>,
-    ) -> Result<Response<v1::Profile>, Status> {
-        Err(Reason::Unimplemented.into())
-    }
-
-    async fn batch_get_profiles(
-        &self,
-        _request: Request<v1::BatchGetProfilesRequest>,
-    ) -> Result<Response<v1::BatchGetProfilesResponse>, Status> {
-        Err(Reason::Unimplemented.into())
-    }
-
-    async fn update_profile(
-        &self,
-        _request: Request<v1::UpdateProfileRequest>,
-    ) -> Result<Response<v1::Profile>, Status> {
-        Err(Reason::Unimplemented.into())
-    }
-
-    async fn delete_profile(
-        &self,
-        _request: Request<v1::DeleteProfileRequest>,
-    ) -> Result<Response<()>, Status> {
-        Err(Reason::Unimplemented.into())
-    }
-
-    async fn list_profiles(
-        &self,
-        _request: Request<v1::ListProfilesRequest>,
-    ) -> Result<Response<v1::ListProfilesResponse>, Status> {
-        Err(Reason::Unimplemented.into())
-    }
 }
 
 /// What those who take part have in common.
@@ -213,17 +114,19 @@ impl Dice {
 }
 
 impl Storm {
-    /// Lets it rage, and tells what has become of it.
-    pub async fn rage(self) -> Report {
+    /// Lets it rage over servers that are processes of `binary`, which serves [`function`], and tells
+    /// what has become of it.
+    pub async fn rage(self, binary: &Path) -> Report {
         let start = Instant::now();
-        let app = App::builder().functions(vec![function()]).start().await;
-        let database = app.database.clone();
+        let database = world().new_database().await;
+        let servers = Servers { binary: binary.to_owned(), database: database.clone() };
+        let server = servers.start().await;
         let shared = Arc::new(Shared {
             storm: self,
             written: AtomicUsize::new(0),
             harmed: AtomicUsize::new(0),
             resumed: AtomicUsize::new(0),
-            address: watch::channel(app.address).0,
+            address: watch::channel(server.address).0,
             cuts: (0..self.watchers).map(|_| Notify::new()).collect(),
             seen: (0..self.watchers).map(|_| Mutex::default()).collect(),
             last_seen: Mutex::new(start),
@@ -240,12 +143,11 @@ impl Storm {
         for number in 0..self.writers {
             writing.spawn(write(Arc::clone(&shared), database.clone(), number));
         }
-        let harm = harm(Arc::clone(&shared), app);
-        let (app, sessions_killed) = harm.await;
+        let (_server, sessions_killed) = harm(Arc::clone(&shared), servers, server).await;
         writing.join_all().await;
         let last_commit = Instant::now();
 
-        let expected = expected(&app).await;
+        let expected = expected(&mut owner(&database).await).await;
         let counts = self.counts(&expected);
         let is_short = || shared.counts().iter().zip(&counts).any(|(seen, all)| seen < all);
         while is_short() && last_commit.elapsed() < END_MAX {
@@ -260,7 +162,6 @@ impl Storm {
         sleep(Duration::from_millis(300)).await;
         watching.abort_all();
         let (lost, wrong) = shared.compare(&expected);
-        app.stopped().await;
         Report {
             committed: expected.len(),
             messages: shared.counts().iter().sum(),
@@ -328,12 +229,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// What was committed, in the order of the log: the topic and the event.
-async fn expected(app: &App) -> Vec<(usize, u32)> {
-    let mut owner = app.owner().await;
+async fn expected(owner: &mut PgConnection) -> Vec<(usize, u32)> {
     let statement = "select split_part(topic, '/', 2)::bigint, key::bigint from mayfly.change
                      order by xid, sequence";
     #[expect(clippy::disallowed_methods, reason = "a test looks at the tables from outside")]
-    let rows = sqlx::query_as::<_, (i64, i64)>(statement).fetch_all(&mut owner).await;
+    let rows = sqlx::query_as::<_, (i64, i64)>(statement).fetch_all(owner).await;
     let number = |(topic, event): (i64, i64)| {
         (usize::try_from(topic).expect("a topic"), u32::try_from(event).expect("an event"))
     };
@@ -387,8 +287,7 @@ async fn watch_on(shared: Arc<Shared>, number: usize) {
 /// One writer: transactions of any size that take their time, and are sometimes rolled back.
 async fn write(shared: Arc<Shared>, database: String, number: usize) {
     let mut dice = Dice(shared.storm.seed ^ u64::try_from(number + 1).unwrap_or_default());
-    let mut owner =
-        PgConnection::connect(&world().owner_url(&database)).await.expect("the database answers");
+    let mut owner = owner(&database).await;
     let all = shared.storm.events;
     loop {
         let (own, other) = ((&shared.written, all), (&shared.harmed, shared.storm.harms()));
@@ -421,28 +320,54 @@ async fn run(connection: &mut PgConnection, statements: &str) {
     outcome.unwrap_or_else(|error| panic!("{statements}: {error}"));
 }
 
-impl Storm {
-    fn harms(&self) -> usize {
-        self.kills + self.restarts
+async fn owner(database: &str) -> PgConnection {
+    PgConnection::connect(&world().owner_url(database)).await.expect("the database answers")
+}
+
+/// Starts the servers of a storm, one after the other.
+struct Servers {
+    binary: PathBuf,
+    database: String,
+}
+
+impl Servers {
+    async fn start(&self) -> Server {
+        let (binary, database) = (self.binary.clone(), self.database.clone());
+        spawn_blocking(move || Server::start(&binary, &database)).await.expect("a server")
     }
 }
 
-/// Kills connections and restarts servers, spread evenly over each other and over the writing.
-async fn harm(shared: Arc<Shared>, mut app: App) -> (App, usize) {
+impl Storm {
+    fn harms(&self) -> usize {
+        self.kills + self.servers()
+    }
+
+    /// Servers that come to their end.
+    fn servers(&self) -> usize {
+        self.deaths + self.drains
+    }
+}
+
+/// Kills connections and servers, spread evenly over each other and over the writing; the last
+/// server, and how many sessions of the database were killed.
+async fn harm(shared: Arc<Shared>, servers: Servers, mut server: Server) -> (Server, usize) {
     let storm = shared.storm;
     let mut dice = Dice(!storm.seed);
-    let mut owner = app.owner().await;
-    let (mut sessions, mut restarts) = (0, 0);
+    let mut owner = owner(&servers.database).await;
+    let (mut sessions, mut ended, mut drained) = (0, 0, 0);
     for done in 0..storm.harms() {
         let (own, other) = ((&shared.harmed, storm.harms()), (&shared.written, storm.events));
         storm.keep_pace(own, other).await;
-        if restarts < storm.restarts && restarts * storm.harms() <= done * storm.restarts {
-            restarts += 1;
-            let database = app.database.clone();
-            app.stopped().await;
-            let next = App::builder().functions(vec![function()]).database(&database);
-            app = next.start().await;
-            shared.address.send_replace(app.address);
+        if ended < storm.servers() && ended * storm.harms() <= done * storm.servers() {
+            ended += 1;
+            if drained * storm.servers() < ended * storm.drains {
+                drained += 1;
+                spawn_blocking(move || server.drained()).await.expect("a server that drains");
+            } else {
+                drop(server);
+            }
+            server = servers.start().await;
+            shared.address.send_replace(server.address);
         } else if dice.below(3) == 0 {
             let whose = if dice.below(4) == 0 { "mayfly_listen" } else { "mayfly_user" };
             let kill = format!(
@@ -459,5 +384,5 @@ async fn harm(shared: Arc<Shared>, mut app: App) -> (App, usize) {
         }
         shared.harmed.fetch_add(1, Ordering::Relaxed);
     }
-    (app, sessions)
+    (server, sessions)
 }

@@ -169,8 +169,10 @@ async fn a_slow_reader_costs_what_is_on_its_way_and_nothing_once_it_is_gone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_storm_every_watcher_sees_exactly_what_was_committed() {
-    let storm = Storm { events: 2000, watchers: 20, kills: 200, restarts: 4, writers: 3, seed: 7 };
-    let report = storm.rage().await;
+    let (deaths, drains) = (4, 2);
+    let storm =
+        Storm { events: 2000, watchers: 20, kills: 200, deaths, drains, writers: 3, seed: 7 };
+    let report = storm.rage(env!("CARGO_BIN_EXE_watch_storm").as_ref()).await;
     assert_eq!((report.committed, report.lost, report.wrong), (2000, 0, 0), "{report:?}");
     assert!(report.resumed > 100, "{report:?}");
 }

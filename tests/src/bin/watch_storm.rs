@@ -1,14 +1,18 @@
 //! `cargo run --release --bin watch_storm`: a storm over the change log, and what became of it.
 //!
-//! `--events N --watchers N --kills N --restarts N --writers N --seed N`
+//! `--events N --watchers N --kills N --deaths N --drains N --writers N --seed N`
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command tells what it found")]
 
 use std::{process::ExitCode, time::Duration};
 
-use tests::storm::{Report, Storm};
+use tests::storm::{Report, Storm, function};
 
 fn main() -> ExitCode {
+    // The servers are this program once more.
+    if std::env::args().nth(1).as_deref() == Some("serve") {
+        return chassis::run_all("user", vec![function()]);
+    }
     let storm = match parse(std::env::args().skip(1)) {
         Ok(storm) => storm,
         Err(told) => {
@@ -17,14 +21,22 @@ fn main() -> ExitCode {
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let report = runtime.expect("a runtime").block_on(storm.rage());
+    let this = std::env::current_exe().expect("this program");
+    let report = runtime.expect("a runtime").block_on(storm.rage(&this));
     print(&storm, &report);
     if report.lost + report.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Storm, String> {
-    let mut storm =
-        Storm { events: 100_000, watchers: 50, kills: 10_000, restarts: 50, writers: 4, seed: 1 };
+    let mut storm = Storm {
+        events: 100_000,
+        watchers: 50,
+        kills: 10_000,
+        deaths: 50,
+        drains: 10,
+        writers: 4,
+        seed: 1,
+    };
     while let Some(name) = arguments.next() {
         let value = arguments.next().unwrap_or_default();
         let number = value.parse().map_err(|_none| format!("{name} needs a number"))?;
@@ -32,7 +44,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Storm, String> {
             "--events" => &mut storm.events,
             "--watchers" => &mut storm.watchers,
             "--kills" => &mut storm.kills,
-            "--restarts" => &mut storm.restarts,
+            "--deaths" => &mut storm.deaths,
+            "--drains" => &mut storm.drains,
             "--writers" => &mut storm.writers,
             "--seed" => {
                 storm.seed = u64::try_from(number).unwrap_or_default();
@@ -53,7 +66,8 @@ fn print(storm: &Storm, report: &Report) {
         ("watchers", storm.watchers.to_string()),
         ("connections killed", storm.kills.to_string()),
         ("  of the database", report.sessions_killed.to_string()),
-        ("servers restarted", storm.restarts.to_string()),
+        ("servers killed", storm.deaths.to_string()),
+        ("servers drained", storm.drains.to_string()),
         ("watches resumed", report.resumed.to_string()),
         ("messages", report.messages.to_string()),
         ("lost", report.lost.to_string()),

@@ -1,4 +1,4 @@
-//! A function's process, watched: what it logs, and what it holds.
+//! A function's process, watched: what it logs, and what it holds. Dropped, it is killed.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -63,6 +63,15 @@ impl Server {
         let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
         let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
         Some(kib / 1024.0)
+    }
+
+    /// Tells it to stop, and waits until its drain is over.
+    pub fn drained(mut self) {
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().expect("there is a kill");
+        assert!(told.success(), "it runs");
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}");
     }
 
     /// Are the lines so far that tell of a panic, the first of them.
