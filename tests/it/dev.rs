@@ -1,5 +1,7 @@
 //! `cargo dev`, as whoever clones this sees it: it starts, it works, it keeps, and it leaves nothing.
 
+mod watch;
+
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
@@ -255,7 +257,7 @@ async fn what_it_does_not_know_is_a_wrong_use() {
     let ended = Program::run(command(DEV).arg("--help"), secs(2)).await;
     assert_eq!(ended.code(), Some(0));
     for option in
-        ["--fresh", "--port", "--issuer-port", "--internal-port", "--data", "--remote-database"]
+        ["--fresh", "--watch", "--port", "--issuer-port", "--internal-port", "--remote-database"]
     {
         assert!(ended.stdout.contains(option), "{option} in {ended:?}");
     }
@@ -305,17 +307,7 @@ impl Place {
     }
 
     async fn start(&self, options: &[&str]) -> Up {
-        let mut program = Program::start(&mut self.command(options));
-        let last = |line: &str| line.starts_with("Ctrl-C").then_some(());
-        program.line("the report", last).await;
-        let (took, report) = (program.age(), program.stdout());
-        let address = |what: &str| {
-            let line = report.lines().find(|line| line.trim().starts_with(what)).unwrap();
-            let url = line.split_whitespace().nth(1).unwrap();
-            url.strip_prefix("http://").unwrap().parse().unwrap()
-        };
-        let (address, issuer) = (address("functions"), address("issuer"));
-        Up { program, address, issuer, report, took }
+        Up::begin(Program::start(&mut self.command(options))).await
     }
 
     /// Starts what is not going to run.
@@ -341,6 +333,20 @@ impl Place {
 // === impl Up ===
 
 impl Up {
+    /// Waits until a platform has told where everything is.
+    async fn begin(mut program: Program) -> Self {
+        let last = |line: &str| line.starts_with("Ctrl-C").then_some(());
+        program.line("the report", last).await;
+        let (took, report) = (program.age(), program.stdout());
+        let address = |what: &str| {
+            let line = report.lines().find(|line| line.trim().starts_with(what)).unwrap();
+            let url = line.split_whitespace().nth(1).unwrap();
+            url.strip_prefix("http://").unwrap().parse().unwrap()
+        };
+        let (address, issuer) = (address("functions"), address("issuer"));
+        Self { program, address, issuer, report, took }
+    }
+
     /// Asks the issuer as Firebase's clients do.
     async fn accounts(&self, method: &str, email: &str) -> Answer {
         let path = format!("/identitytoolkit.googleapis.com/v1/accounts:{method}?key=any");

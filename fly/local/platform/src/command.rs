@@ -76,13 +76,14 @@ async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
 fn code(error: &Error) -> u8 {
     match error {
         Error::Settings(_) | Error::Env(_) | Error::DatabaseUrl => EX_CONFIG,
-        Error::RemoteDatabase | Error::FreshRemote => EX_USAGE,
+        Error::RemoteDatabase | Error::FreshRemote | Error::NoWorkspace => EX_USAGE,
         Error::Panicked(_) => EX_SOFTWARE,
         _ => EX_UNAVAILABLE,
     }
 }
 
-fn chain(error: &Error) -> String {
+/// What went wrong, from the outside in.
+pub(crate) fn chain(error: &Error) -> String {
     let mut told = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

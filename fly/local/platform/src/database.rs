@@ -1,12 +1,65 @@
-//! Prepares a local cluster: a database, its schema, and a login that may do no more than it must.
+//! Prepares a cluster: a database, its schema, and a login that may do no more than it must.
 
+use postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, query_scalar, raw_sql};
+
+use crate::Error;
 
 /// The database that `cargo dev` keeps everything in.
 pub const DATABASE: &str = "mayfly";
 
 /// The login that functions use on a local cluster.
 pub const RUNTIME_ROLE: &str = "mayfly_runtime";
+
+/// A database that is up to date.
+#[derive(Clone)]
+pub(crate) struct Database {
+    /// Whoever owns the schema.
+    pub(crate) owner_url: String,
+    /// Whoever runs the functions.
+    pub(crate) runtime_url: String,
+    /// Whose logins are made.
+    whose: Whose,
+}
+
+#[derive(Clone, Copy)]
+enum Whose {
+    /// The local cluster's, which is ours.
+    Ours,
+    /// Those that `DATABASE_URL` names, which somebody else looks after.
+    Given,
+}
+
+impl Database {
+    /// Brings the database up to date: the one of `given` and, past any pooler, `direct`, or else
+    /// [`DATABASE`] in the local cluster.
+    pub(crate) async fn prepare(
+        postgres: &Postgres,
+        given: Option<&str>,
+        direct: Option<&str>,
+    ) -> Result<Self, Error> {
+        let database = if let Some(url) = given {
+            let (owner_url, runtime_url) = (direct.unwrap_or(url).to_owned(), url.to_owned());
+            Self { owner_url, runtime_url, whose: Whose::Given }
+        } else {
+            ensure_database(&postgres.url(None, "postgres")).await?;
+            let owner_url = postgres.url(None, DATABASE);
+            let runtime_url = postgres.url(Some(RUNTIME_ROLE), DATABASE);
+            Self { owner_url, runtime_url, whose: Whose::Ours }
+        };
+        schema::migrate(&database.owner_url).await?;
+        database.create_role().await?;
+        Ok(database)
+    }
+
+    /// Lets the functions' login become every function's role.
+    pub(crate) async fn create_role(&self) -> sqlx::Result<()> {
+        match self.whose {
+            Whose::Ours => create_runtime_role(&self.owner_url).await,
+            Whose::Given => Ok(()),
+        }
+    }
+}
 
 /// Makes [`DATABASE`], over a connection to the cluster's maintenance database.
 pub async fn ensure_database(maintenance_url: &str) -> sqlx::Result<()> {

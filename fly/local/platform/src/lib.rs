@@ -7,7 +7,12 @@ pub mod database;
 pub mod issuer;
 mod options;
 mod report;
+mod error;
 mod running;
+mod data;
+mod functions;
+mod watch;
 
-pub use options::{Beginning, Options};
-pub use running::{Error, Running};
+pub use error::Error;
+pub use options::{Beginning, Hosting, Options};
+pub use running::Running;

@@ -10,6 +10,8 @@ const DATA: &str = ".mayfly";
 pub struct Options {
     /// `--fresh`: begins with an empty database and no accounts.
     pub beginning: Beginning,
+    /// `--watch`: builds what changes, and runs it anew.
+    pub hosting: Hosting,
     /// `--port`: where apps call; 0 is any free one.
     pub port: u16,
     /// `--issuer-port`: where the issuer answers.
@@ -32,6 +34,16 @@ pub enum Beginning {
     Fresh,
 }
 
+/// Where the functions run.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Hosting {
+    /// In the platform's own process.
+    #[default]
+    InProcess,
+    /// In one of their own, which is replaced when they change.
+    Watched,
+}
+
 /// What the command line said.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Asked {
@@ -46,6 +58,7 @@ Usage: cargo dev [OPTIONS]
 
 Options:
   --fresh              begins with an empty database and no accounts
+  --watch              builds the functions anew when they change; data, accounts and tokens stay
   --port N             where apps call (8080)
   --issuer-port N      where the issuer answers (9099)
   --internal-port N    where metrics and health are read (9091)
@@ -61,6 +74,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             beginning: Beginning::Kept,
+            hosting: Hosting::InProcess,
             port: 8080,
             issuer_port: 9099,
             internal_port: 9091,
@@ -88,6 +102,7 @@ impl Options {
             };
             match name {
                 "--fresh" => options.beginning = Beginning::Fresh,
+                "--watch" => options.hosting = Hosting::Watched,
                 "--remote-database" => options.is_remote_database = true,
                 "--port" => options.port = port(name, &value()?)?,
                 "--issuer-port" => options.issuer_port = port(name, &value()?)?,
@@ -115,10 +130,11 @@ mod tests {
 
     #[test]
     fn options_are_read_in_both_spellings() {
-        let Ok(Asked::Run(options)) = parse("--fresh --port 1 --issuer-port=2 --data x") else {
+        let Ok(Asked::Run(options)) = parse("--fresh --watch --port 1 --issuer-port=2 --data x")
+        else {
             panic!("these are options");
         };
-        assert_eq!(options.beginning, Beginning::Fresh);
+        assert_eq!((options.beginning, options.hosting), (Beginning::Fresh, Hosting::Watched));
         assert_eq!((options.port, options.issuer_port, options.internal_port), (1, 2, 9091));
         assert_eq!(options.data(), PathBuf::from("x"));
     }
