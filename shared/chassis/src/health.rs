@@ -9,12 +9,12 @@ use fault::Reason;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use http::{Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use tokio::sync::watch;
-use tonic::{Request, Status, async_trait, body::Body};
-use tonic_health::pb::{
+use proto::grpc::health::v1::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
     health_server::Health,
 };
+use tokio::sync::watch;
+use tonic::{Request, Status, async_trait, body::Body};
 
 /// Whether the process serves.
 #[derive(Clone, Debug)]
@@ -29,6 +29,9 @@ impl Liveness {
 
     /// The gRPC service that tells it.
     pub(crate) const SERVICE: &str = "grpc.health.v1.Health";
+
+    /// A service's name, with room to spare.
+    pub(crate) const QUESTION_BYTES_MAX: usize = 4096;
 
     /// Good for the process as a whole and for each of `services`.
     pub(crate) fn new(services: Arc<[&'static str]>) -> Self {
@@ -64,7 +67,6 @@ impl Liveness {
 
 // === impl Health ===
 
-/// tonic's own service ends a Watch of an unknown service, which the protocol keeps open.
 #[async_trait]
 impl Health for Liveness {
     type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use fault::Reason;
 use futures_util::stream::{BoxStream, StreamExt};
 use proto::{
+    Bounded,
     descriptors::{self, File},
     grpc::reflection::v1::{
         ErrorResponse, ExtensionNumberResponse, ExtensionRequest, FileDescriptorResponse,
@@ -50,7 +51,7 @@ impl Reflection {
 
     /// The same as a service.
     pub(crate) fn server(self) -> ServerReflectionServer<Self> {
-        ServerReflectionServer::new(self).max_decoding_message_size(QUESTION_BYTES_MAX)
+        ServerReflectionServer::new(self).bounded(QUESTION_BYTES_MAX)
     }
 
     fn answer(&self, request: ServerReflectionRequest) -> Result<ServerReflectionResponse, Status> {

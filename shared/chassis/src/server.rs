@@ -6,12 +6,12 @@ use clock::Clock;
 use database::Pool;
 use identity::Verifier;
 use layers::{Inbound, inbound};
+use proto::{Bounded, grpc::health::v1::health_server::HealthServer};
 use socket2::{Domain, Protocol, Socket, Type};
 use telemetry::metrics::Metrics;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::RoutesBuilder;
-use tonic_health::pb::health_server::HealthServer;
 
 use crate::{
     Context, Function, Settings, accept::accept, connection::Connections, health::Liveness,
@@ -155,7 +155,8 @@ impl Parts {
         let verifier = Verifier::new(&settings.identity, clock.clone(), tasks.clone());
         let liveness = Liveness::new(Arc::clone(&services));
         let mut routes = RoutesBuilder::default();
-        routes.add_service(HealthServer::new(liveness.clone()));
+        let health = HealthServer::new(liveness.clone());
+        routes.add_service(health.bounded(Liveness::QUESTION_BYTES_MAX));
         if let Some(reflection) = reflection {
             routes.add_service(reflection.server());
         }

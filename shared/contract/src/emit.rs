@@ -62,7 +62,7 @@ pub(crate) fn packages(sources: &Sources) -> String {
 
 /// Returns the tables and the checks.
 pub(crate) fn tables(methods: &[Method], reach: &Reach, checks: &Checks) -> String {
-    let servers = servers::text(methods);
+    let servers = servers::text(methods.iter().map(|method| method.service.as_str()));
     let (methods, json) = (methods::text(methods, reach), json::text(reach));
     let checks = checks::text(reach, checks);
     format!(

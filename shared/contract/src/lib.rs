@@ -39,11 +39,11 @@ pub fn compile(contracts: &Path, imports: &[&Path], out: &Path) -> Result<()> {
 
     write(out, "tables.rs", tables)?;
     write(out, "packages.rs", emit::packages(&sources))?;
-    messages(tonic_prost_build::configure().codec_path("crate::Codec"), sources.own(), out)
+    messages(sources.own(), out)
 }
 
 /// Compiles contracts that are not ours to annotate into another folder: like [`compile`], but
-/// without rules and checks. `tables.rs` has the translations of each RPC's messages.
+/// without rules, so that nothing is checked. `tables.rs` has the translations of each RPC's messages.
 pub fn compile_foreign(contracts: &Path, out: &Path) -> Result<()> {
     let sources = Sources::folders(&[contracts], &[])?;
     let services = sources.files().flat_map(|file| file.services().collect::<Vec<_>>());
@@ -53,7 +53,7 @@ pub fn compile_foreign(contracts: &Path, out: &Path) -> Result<()> {
 
     write(out, "tables.rs", emit::foreign(&methods, &reach))?;
     write(out, "packages.rs", emit::packages(&sources))?;
-    messages(tonic_prost_build::configure(), sources.own(), out)
+    messages(sources.own(), out)
 }
 
 /// Describes the contracts of some folders in another one, for whoever asks at run time.
@@ -93,13 +93,10 @@ fn tables(sources: &Sources) -> Result<String> {
 }
 
 /// Writes the messages, clients and servers, a file per package.
-fn messages(
-    builder: tonic_prost_build::Builder,
-    files: FileDescriptorSet,
-    out: &Path,
-) -> Result<()> {
+fn messages(files: FileDescriptorSet, out: &Path) -> Result<()> {
     let config = tonic_prost_build::Config::new();
-    builder
+    tonic_prost_build::configure()
+        .codec_path("crate::Codec")
         .btree_map(".")
         .bytes(".")
         .emit_rerun_if_changed(false)

@@ -26,6 +26,11 @@ pub(crate) fn place(package: &str) -> impl Iterator<Item = &str> {
     package.strip_prefix(ROOT).unwrap_or(package).split('.')
 }
 
+/// Returns the path of a package's module, such as `crate::user::v1`.
+fn module(package: &str) -> String {
+    format!("crate::{}", place(package).collect::<Vec<_>>().join("::"))
+}
+
 /// Returns a message's path, such as `crate::user::v1::Profile`.
 pub(crate) fn message(message: &MessageDescriptor) -> String {
     format!("{}::{}", parent(message.parent_message().as_ref(), message), message.name())
@@ -35,8 +40,7 @@ pub(crate) fn message(message: &MessageDescriptor) -> String {
 /// `crate::user::v1::user_service_server::UserServiceServer`.
 pub(crate) fn server(service: &str) -> String {
     let (package, name) = service.rsplit_once('.').unwrap_or_default();
-    let modules = modules(package).unwrap_or_default().join("::");
-    format!("crate::{modules}::{}_server::{name}Server", snake(name))
+    format!("{}::{}_server::{name}Server", module(package), snake(name))
 }
 
 /// Returns a oneof's type, such as `crate::user::v1::profile::Kind`.
@@ -77,8 +81,7 @@ pub(crate) fn fault(message: &MessageDescriptor) -> Option<String> {
 /// Returns where prost puts what stands inside a message, or the package's own module.
 fn parent(outer: Option<&MessageDescriptor>, message: &MessageDescriptor) -> String {
     let Some(outer) = outer else {
-        let modules = modules(message.package_name()).unwrap_or_default();
-        return format!("crate::{}", modules.join("::"));
+        return module(message.package_name());
     };
     let above = parent(outer.parent_message().as_ref(), message);
     format!("{above}::{}", ident(&snake(outer.name())))

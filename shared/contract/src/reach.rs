@@ -73,9 +73,10 @@ impl Reach {
     /// Follows the fields of contracts that are not ours, which are taken as they are.
     pub(crate) fn foreign(methods: &[MethodDescriptor]) -> Self {
         let mut reach = Self::default();
-        for method in methods {
-            follow(&method.input(), &mut reach.messages, &|_| true);
-            follow(&method.output(), &mut reach.messages, &|_| true);
+        for message in methods.iter().flat_map(|method| [method.input(), method.output()]) {
+            follow(&message, &mut reach.messages, &|_| true);
+            // None is checked, as if they were all answers.
+            reach.outputs.insert(message.full_name().to_owned());
         }
         reach.with_enums()
     }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use proto::grpc::health::v1::{HealthCheckRequest, health_client::HealthClient};
 use tests::{App, Person, Proxy, told, until, world};
 use tokio::{task::JoinSet, time::Instant};
 use tonic::{Code, Status, transport::Endpoint};
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{Database, reads_ada, warm_up};
 

@@ -174,5 +174,6 @@ async fn in_a_storm_every_watcher_sees_exactly_what_was_committed() {
         Storm { events: 2000, watchers: 20, kills: 200, deaths, drains, writers: 3, seed: 7 };
     let report = storm.rage(env!("CARGO_BIN_EXE_watch_storm").as_ref()).await;
     assert_eq!((report.committed, report.lost, report.wrong), (2000, 0, 0), "{report:?}");
-    assert!(report.resumed > 100, "{report:?}");
+    // They did not sit out the storm: on average each has come back.
+    assert!(report.resumed > storm.watchers, "{report:?}");
 }

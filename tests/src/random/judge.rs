@@ -26,11 +26,11 @@ pub(super) fn judge(call: &Call, answer: &Answer) -> Result<String, String> {
     match content_type.unwrap_or_default() {
         b"application/json" if answer.status == StatusCode::OK => json(&answer.body).map(|_| ok()),
         b"application/proto" if answer.status == StatusCode::OK => Ok(ok()),
-        b"application/json" => error(call, &json(&answer.body)?),
-        b"application/connect+json" | b"application/connect+proto" => stream(call, &answer.body),
-        b"application/grpc-web-text+proto" => grpc(call, answer, Some(&text(&answer.body)?)),
-        b"application/grpc-web+proto" => grpc(call, answer, Some(&answer.body)),
-        other if other.starts_with(b"application/grpc") => grpc(call, answer, None),
+        b"application/json" => error(&json(&answer.body)?),
+        b"application/connect+json" | b"application/connect+proto" => stream(&answer.body),
+        b"application/grpc-web-text+proto" => grpc(answer, Some(&text(&answer.body)?)),
+        b"application/grpc-web+proto" => grpc(answer, Some(&answer.body)),
+        other if other.starts_with(b"application/grpc") => grpc(answer, None),
         b"" => bare(call, answer),
         other => Err(format!("content type {:?}", String::from_utf8_lossy(other))),
     }
@@ -57,7 +57,7 @@ fn bare(call: &Call, answer: &Answer) -> Result<String, String> {
 }
 
 /// Reads the status of gRPC's answer: in headers, in trailers or, on the web, in the last frame.
-fn grpc(call: &Call, answer: &Answer, web: Option<&[u8]>) -> Result<String, String> {
+fn grpc(answer: &Answer, web: Option<&[u8]>) -> Result<String, String> {
     if answer.status != StatusCode::OK {
         return Err(format!("HTTP {}", answer.status));
     }
@@ -68,17 +68,17 @@ fn grpc(call: &Call, answer: &Answer, web: Option<&[u8]>) -> Result<String, Stri
         (None, None) => Status::from_header_map(&answer.trailers),
     };
     let status = status.ok_or("no grpc-status")?;
-    accept(call, status.code(), status.get_details_error_info().map(|info| info.domain))
+    accept(status.code(), status.get_details_error_info().map(|info| info.domain))
 }
 
 /// Reads the only message of a Connect stream, which is its last.
-fn stream(call: &Call, body: &Bytes) -> Result<String, String> {
+fn stream(body: &Bytes) -> Result<String, String> {
     let last = body.get(5..).filter(|_| body[0] == 2).ok_or("no end of the stream")?;
-    error(call, &json(last)?["error"])
+    error(&json(last)?["error"])
 }
 
 /// Reads Connect's error.
-fn error(call: &Call, body: &Value) -> Result<String, String> {
+fn error(body: &Value) -> Result<String, String> {
     let name = body["code"].as_str().ok_or("an error without a code")?;
     let code = CODES.iter().find(|(known, _)| *known == name).ok_or("an unknown code")?.1;
     let details = body["details"].as_array().into_iter().flatten();
@@ -88,17 +88,17 @@ fn error(call: &Call, body: &Value) -> Result<String, String> {
         let info: tonic_types::pb::ErrorInfo = Message::decode(&*bytes).ok()?;
         Some(info.domain)
     });
-    accept(call, code, info)
+    accept(code, info)
 }
 
 /// Says whether a call may have ended so.
 #[expect(clippy::needless_pass_by_value, reason = "nobody needs it after this")]
-fn accept(call: &Call, code: Code, domain: Option<String>) -> Result<String, String> {
-    let is_corrupt = matches!(call.kind, Kind::Bytes | Kind::Frames | Kind::Headers);
+fn accept(code: Code, domain: Option<String>) -> Result<String, String> {
     match code {
         Code::Ok => return Ok(ok()),
         Code::Unknown => return Err("code 2".to_owned()),
-        Code::Internal if !is_corrupt => return Err("code 13".to_owned()),
+        // Whatever is corrupt is the client's fault.
+        Code::Internal => return Err("code 13".to_owned()),
         Code::Cancelled => return Err("code 1, and nobody cancelled".to_owned()),
         _ => {}
     }

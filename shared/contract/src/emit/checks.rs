@@ -9,7 +9,7 @@ use crate::{
     rules::{Checks, Empty, Field, Message, Shape, Size, Test, Value},
 };
 
-const HEAD: &str = "use crate::check::{self, Path, Violations};\n";
+const HEAD: &str = "use crate::check::{self, Path};\n";
 
 /// Returns a function per message of a request, and `Check` of what is sent whole.
 pub(crate) fn text(reach: &Reach, checks: &Checks) -> String {
@@ -21,17 +21,20 @@ pub(crate) fn text(reach: &Reach, checks: &Checks) -> String {
         let body = format!("check_{}(self, &Path::ROOT, violations);", place(checks, name));
         out += &implementation(&reach.messages[name], "violations", &body);
     }
-    for name in reach.outputs.difference(&reach.inputs) {
-        out += &implementation(&reach.messages[name], "_violations", "");
-    }
-    out
+    out + &unchecked(reach)
+}
+
+/// Returns `Check` of what has no rules.
+pub(crate) fn unchecked(reach: &Reach) -> String {
+    let names = reach.outputs.difference(&reach.inputs);
+    names.map(|name| implementation(&reach.messages[name], "_violations", "")).collect()
 }
 
 fn implementation(message: &MessageDescriptor, argument: &str, body: &str) -> String {
     let path = names::message(message);
     format!(
         "impl crate::Check for {path} {{\n    \
-         fn check(&self, {argument}: &mut Violations) {{ {body} }}\n}}\n"
+         fn check(&self, {argument}: &mut crate::Violations) {{ {body} }}\n}}\n"
     )
 }
 
@@ -45,7 +48,7 @@ fn function(index: usize, message: &Message, checks: &Checks) -> String {
     let oneofs: String = oneofs.collect();
     format!(
         "// {name}\n\
-         fn check_{index}(message: &{path}, at: &Path<'_>, violations: &mut Violations) {{\n\
+         fn check_{index}(message: &{path}, at: &Path<'_>, violations: &mut crate::Violations) {{\n\
          {fields}{oneofs}}}\n"
     )
 }

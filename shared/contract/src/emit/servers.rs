@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use crate::{names, policy::Method};
+use crate::names;
 
-/// Returns the servers' bounds: tonic gives each server these methods, and no trait for them.
-pub(crate) fn text(methods: &[Method]) -> String {
-    let services: BTreeSet<_> = methods.iter().map(|method| method.service.as_str()).collect();
+/// Returns the bounds of these services' servers: tonic gives each these methods, and no trait for
+/// them.
+pub(crate) fn text(services: impl Iterator<Item = impl AsRef<str> + Ord>) -> String {
     let mut out = String::new();
-    for service in services {
-        let server = names::server(service);
+    for service in services.collect::<BTreeSet<_>>() {
+        let server = names::server(service.as_ref());
         writeln!(
             out,
             "impl<T> crate::Bounded for {server}<T> {{\n    \

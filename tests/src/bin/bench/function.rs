@@ -3,11 +3,11 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use postgres::{Durability, Options, find_or_start};
+use proto::grpc::health::v1::{HealthCheckRequest, health_client::HealthClient};
 use proto::user::v1::{GetProfileRequest, user_service_client::UserServiceClient};
 use serde_json::{Value, json};
 use tokio::{process::Command, time::Instant};
 use tonic::{Code, Request, transport::Channel};
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{constant, process::memory_mib};
 
