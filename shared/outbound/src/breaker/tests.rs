@@ -1,0 +1,1 @@
+//! What holds of a breaker whatever happens to it.

@@ -1,0 +1,84 @@
+//! Calls that leave the process: to HTTP services of others, and to functions of ours.
+//!
+//! Whoever is called is a dependency with a name. Each has one circuit breaker and one budget of
+//! retries, shared by everybody in the process, and every call to it goes through one stack, which
+//! stands in `dependency.rs`: what is left of the deadline, retries, the breaker, the attempt's own
+//! time. [`Outbound`] makes clients of dependencies, [`Http`] is one for HTTP.
+//!
+//! ```no_run
+//! # async fn example(outbound: outbound::Outbound, call: call::Call) -> Result<(), outbound::Error> {
+//! let base = outbound::Url::parse("https://identitytoolkit.googleapis.com").expect("a URL");
+//! let toolkit = outbound.http("identity-toolkit", base);
+//! let request = outbound::Request::post("/v1/accounts:lookup")
+//!     .query("key", "an API key")
+//!     .json(&serde_json::json!({ "idToken": "a token" }))
+//!     .repeatable();
+//! let answer = toolkit.call(&call, &request).await?;
+//! assert!(answer.status.is_success());
+//! # Ok(())
+//! # }
+//! ```
+
+mod settings;
+mod error;
+mod request;
+mod http_client;
+mod dependency;
+mod schedule;
+mod budget;
+mod breaker;
+mod gate;
+mod pushback;
+mod series;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use clock::Clock;
+use telemetry::metrics::Metrics;
+
+use crate::{dependency::Dependency, series::Families};
+
+pub use crate::{
+    error::{Error, Told},
+    http_client::{ANSWER_BYTES_MAX, Answer, Http},
+    request::Request,
+    settings::Settings,
+};
+pub use reqwest::Url;
+
+/// Makes clients of dependencies. Clones share what is known of each.
+#[derive(Clone, Debug)]
+pub struct Outbound(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    families: Families,
+    clock: Clock,
+    dependencies: Mutex<BTreeMap<&'static str, Arc<Dependency>>>,
+}
+
+impl Outbound {
+    /// Clients that are counted in `metrics`.
+    pub fn new(settings: Settings, metrics: &Metrics, clock: Clock) -> Self {
+        let families = Families::register(metrics);
+        Self(Arc::new(Inner { settings, families, clock, dependencies: Mutex::default() }))
+    }
+
+    /// A client of the HTTP service at `base`, under which all of its paths are. `base` comes from
+    /// a setting or a constant, never from a caller.
+    pub fn http(&self, name: &'static str, base: Url) -> Http {
+        Http::new(self.dependency(name), base, self.0.clock.clone())
+    }
+
+    /// The dependency of this name: who calls it by the same name shares its breaker.
+    fn dependency(&self, name: &'static str) -> Arc<Dependency> {
+        let Inner { settings, families, dependencies, .. } = &*self.0;
+        let mut known = dependencies.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(Dependency::new(name, *settings, families.of(name)));
+        Arc::clone(known.entry(name).or_insert_with(made))
+    }
+}
