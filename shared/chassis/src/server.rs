@@ -160,7 +160,7 @@ impl Parts {
         if let Some(reflection) = reflection {
             routes.add_service(reflection.server());
         }
-        let outbound = Outbound::new(settings.outbound, &metrics, clock.clone());
+        let outbound = Outbound::new(settings.outbound, &metrics, clock.clone(), None);
         let hub = changes::Hub::new(&settings.database, tasks.clone());
         let mut pools = Vec::new();
         for function in functions {

@@ -36,13 +36,30 @@ pub(crate) struct Dependency {
     series: Arc<Series>,
 }
 
-/// One attempt, for whoever sends it.
+/// Something to be done there, as often as it takes.
+pub(crate) trait Errand: Sync {
+    /// What it brings.
+    type Answer: Send;
+
+    /// Does it once.
+    fn attempt(
+        &self,
+        attempt: Attempt,
+    ) -> impl Future<Output = Result<Self::Answer, Failed>> + Send;
+
+    /// Whether it may be done again after it was begun: nobody knows how far it came.
+    fn is_repeatable(&self) -> bool;
+}
+
+/// One attempt, for whoever makes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
     /// How many there were before.
     pub(crate) previous: u32,
     /// When it ends; what is left until then is the next hop's whole budget.
     pub(crate) end: Instant,
+    /// Whether it has all the time that the call has left.
+    is_last: bool,
     is_fair: bool,
 }
 
@@ -77,22 +94,19 @@ impl Dependency {
         }
     }
 
-    /// Makes a call, whose attempts `send` makes: outermost first, as the lines stand here.
-    pub(crate) async fn call<T, F>(
+    /// Makes a call: outermost first, as the lines stand here.
+    pub(crate) async fn call<E: Errand>(
         &self,
         call: &Call,
-        send: impl Fn(Attempt) -> F + Send + Sync,
-    ) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Failed>> + Send,
-    {
+        errand: &E,
+    ) -> Result<E::Answer, Error> {
         // A bug, and so told before anything can make it look like an outage.
         if call::are_calls_held() {
             return Err(Error::TransactionOpen { dependency: self.name });
         }
         // Above the retries: all attempts and the waits between them share the one deadline.
         let end = self.end_of(call)?;
-        self.retried(end, send).await
+        self.retried(end, errand).await
     }
 
     /// When the call must be over, if there is time for it at all.
@@ -107,31 +121,23 @@ impl Dependency {
     }
 
     /// Tries again what may be tried again, while there is time and the budget allows it.
-    async fn retried<T, F>(
-        &self,
-        end: Instant,
-        send: impl Fn(Attempt) -> F + Send + Sync,
-    ) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Failed>> + Send,
-    {
+    async fn retried<E: Errand>(&self, end: Instant, errand: &E) -> Result<E::Answer, Error> {
         let mut schedule = Schedule::new();
         let mut previous = 0;
         loop {
-            let failed = match self.guarded(previous, end, &send).await {
+            let failed = match self.guarded(previous, end, errand).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
             // Asked of the schedule even if the dependency names its own time: it counts the tries.
-            let (again, scheduled) = (failed.again, schedule.next());
-            let wait = match (again, scheduled) {
+            let wait = match (failed.again, schedule.next()) {
                 (Again::Never, _) | (_, None) => return Err(failed.error),
                 (Again::Scheduled, Some(wait)) | (Again::After(wait), Some(_)) => wait,
             };
-            let left = end.saturating_duration_since(Instant::now());
-            let Some(_enough) = left.checked_sub(wait).filter(|left| *left >= LEFT_MIN) else {
+            let left = end.saturating_duration_since(Instant::now()).checked_sub(wait);
+            if !errand.is_repeatable() || left.is_none_or(|left| left < LEFT_MIN) {
                 return Err(failed.error);
-            };
+            }
             if !self.budget(|budget| budget.retry(Instant::now())) {
                 self.series.over_budget.inc();
                 return Err(failed.error);
@@ -143,15 +149,12 @@ impl Dependency {
 
     /// One attempt, if the breaker lets it pass. Below the retries, so that each of them is counted
     /// and none is made once the breaker has opened.
-    async fn guarded<T, F>(
+    async fn guarded<E: Errand>(
         &self,
         previous: u32,
         end: Instant,
-        send: &(impl Fn(Attempt) -> F + Send + Sync),
-    ) -> Result<T, Failed>
-    where
-        F: Future<Output = Result<T, Failed>> + Send,
-    {
+        errand: &E,
+    ) -> Result<E::Answer, Failed> {
         let permit = self.gate.admit().map_err(|rejected| {
             self.series.breaker_open.inc();
             let retry_in = rejected.until.saturating_duration_since(Instant::now());
@@ -164,55 +167,51 @@ impl Dependency {
         } else {
             self.series.retries.inc();
         }
-        let outcome = self.timed(previous, end, send).await;
+        let outcome = self.timed(previous, end, errand).await;
         permit.settle(outcome.as_ref().map_or_else(|failed| failed.verdict, |_| Verdict::Well));
         outcome
     }
 
     /// One attempt within its time. Right above the channel: a dependency that hangs fails here.
-    async fn timed<T, F>(
+    async fn timed<E: Errand>(
         &self,
         previous: u32,
         call_end: Instant,
-        send: &(impl Fn(Attempt) -> F + Send + Sync),
-    ) -> Result<T, Failed>
-    where
-        F: Future<Output = Result<T, Failed>> + Send,
-    {
+        errand: &E,
+    ) -> Result<E::Answer, Failed> {
         let (now, attempt_max) = (Instant::now(), self.settings.attempt_max);
         let end = call_end.min(now + attempt_max);
         let is_fair = end.saturating_duration_since(now) >= FAIR_MIN.min(attempt_max);
-        let attempt = Attempt { previous, end, is_fair };
-        match timeout_at(end, send(attempt)).await {
+        let attempt = Attempt { previous, end, is_last: end == call_end, is_fair };
+        match timeout_at(end, errand.attempt(attempt)).await {
             Ok(outcome) => outcome,
-            Err(_elapsed) if end == call_end => Err(self.timed_out(attempt)),
-            Err(_elapsed) => Err(Failed {
-                again: Again::Scheduled,
-                ..self.unavailable(Verdict::Ill, Pushback::None, "the attempt took too long")
-            }),
+            Err(_elapsed) => Err(self.timed_out(attempt)),
         }
     }
 
-    /// The time is over, here or there.
+    /// The attempt's time is over, and with it the call's, or not.
     pub(crate) fn timed_out(&self, attempt: Attempt) -> Failed {
         let verdict = if attempt.is_fair { Verdict::Ill } else { Verdict::Unknown };
-        Failed { error: self.too_late(), verdict, again: Again::Never }
+        if attempt.is_last {
+            return Failed { error: self.too_late(), verdict, again: Again::Never };
+        }
+        self.unavailable(verdict, Again::Scheduled, "the attempt took too long")
     }
 
-    /// It does not answer, or says that it cannot; whether it may be asked again is not said yet.
+    /// It does not answer, or says that it cannot.
     pub(crate) fn unavailable(
         &self,
         verdict: Verdict,
-        pushback: Pushback,
+        again: Again,
         cause: impl Into<fault::Cause>,
     ) -> Failed {
-        let retry_in = match pushback {
-            Pushback::After(wait) => Some(wait),
-            Pushback::None | Pushback::Never => None,
+        let retry_in = match again {
+            Again::After(wait) => Some(wait),
+            Again::Scheduled | Again::Never => None,
         };
         let cause = cause.into();
         let error = Error::Unavailable { dependency: self.name, retry_in, cause };
-        Failed { error, verdict, again: Again::Never }
+        Failed { error, verdict, again }
     }
 
     fn too_late(&self) -> Error {
@@ -224,9 +223,8 @@ impl Dependency {
     }
 }
 
-impl Again {
-    /// What is left of `self` where the work may not be done twice, or the dependency says no.
-    pub(crate) fn after(pushback: Pushback) -> Self {
+impl From<Pushback> for Again {
+    fn from(pushback: Pushback) -> Self {
         match pushback {
             Pushback::None => Self::Scheduled,
             Pushback::After(wait) => Self::After(wait),
@@ -234,3 +232,6 @@ impl Again {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,9 @@ use std::{error::Error as StdError, time::Duration};
 use fault::{Cause, Fault, Reason};
 use tonic::{Code, Status};
 
+/// A dependency may name any time to come back at; our own callers are told no longer one than this.
+const RETRY_IN_MAX: Duration = Duration::from_hours(1);
+
 /// Why there is no answer. Each names the dependency, for the log; a caller is told neither.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -101,7 +104,7 @@ impl Error {
     fn retry_in(&self) -> Option<Duration> {
         match self {
             Self::BreakerOpen { retry_in, .. } => Some(*retry_in),
-            Self::Unavailable { retry_in, .. } => *retry_in,
+            Self::Unavailable { retry_in, .. } => retry_in.map(|wait| wait.min(RETRY_IN_MAX)),
             _ => None,
         }
     }
@@ -115,8 +118,6 @@ fn of_refusal(status: &Status) -> Reason {
         // The person's token was sent on unchanged: what became of it meanwhile is theirs to know.
         Code::Unauthenticated if is(Reason::TokenExpired) => Reason::TokenExpired,
         Code::Unauthenticated if is(Reason::TokenRevoked) => Reason::TokenRevoked,
-        Code::DeadlineExceeded => Reason::DeadlineExceeded,
-        Code::Unavailable | Code::ResourceExhausted => Reason::DependencyUnavailable,
         // Anything else is between two functions of ours, and one of them is wrong.
         _ => Reason::Internal,
     }

@@ -18,7 +18,7 @@ use reqwest::{Client, Url, redirect};
 use crate::{
     Error, Request,
     breaker::Verdict,
-    dependency::{Again, Attempt, Dependency, Failed},
+    dependency::{Again, Attempt, Dependency, Errand, Failed},
     pushback::Pushback,
 };
 
@@ -62,8 +62,8 @@ impl Http {
 
     /// Sends `request` within the deadline of `call`, again if it may be and that can help.
     pub async fn call(&self, call: &Call, request: &Request) -> Result<Answer, Error> {
-        let url = self.url(request);
-        self.dependency.call(call, |_attempt: Attempt| self.attempt(&url, request)).await
+        let exchange = Exchange { http: self, url: self.url(request), request };
+        self.dependency.call(call, &exchange).await
     }
 
     /// Where the request goes. Only path and query are its own, whatever stands in them.
@@ -74,56 +74,6 @@ impl Http {
             url.query_pairs_mut().append_pair(name, value);
         }
         url
-    }
-
-    async fn attempt(&self, url: &Url, request: &Request) -> Result<Answer, Failed> {
-        let answer = self.exchange(url, request).await?;
-        let (verdict, pushback) = match answer.status.as_u16() {
-            // It is well, and wants less of us.
-            429 => (Verdict::Well, Pushback::of_http(&answer.headers, self.clock.unix_secs())),
-            500 | 502..=504 => {
-                (Verdict::Ill, Pushback::of_http(&answer.headers, self.clock.unix_secs()))
-            }
-            _ => return Ok(answer),
-        };
-        let again = match Again::after(pushback) {
-            // Without a word on when, less is what it wants.
-            Again::Scheduled if answer.status == StatusCode::TOO_MANY_REQUESTS => Again::Never,
-            again => again,
-        };
-        let failed = self.dependency.unavailable(verdict, pushback, Unable(answer.status.into()));
-        Err(Failed { again: may_be(request, again), ..failed })
-    }
-
-    async fn exchange(&self, url: &Url, request: &Request) -> Result<Answer, Failed> {
-        let Request { method, headers, body, .. } = request;
-        let sending = self.client().await?.request(method.clone(), url.clone());
-        let sending = sending.headers(headers.clone()).body(body.clone());
-        let broken = |error: reqwest::Error| self.broken(request, error);
-        let mut answer = sending.send().await.map_err(broken)?;
-        let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
-        let mut body = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                let error = Error::TooLarge { dependency: self.dependency.name };
-                return Err(Failed { error, verdict: Verdict::Well, again: Again::Never });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status, headers, body: body.freeze() })
-    }
-
-    /// There was no answer, or not all of it.
-    fn broken(&self, request: &Request, error: reqwest::Error) -> Failed {
-        // A URL can hold a key.
-        let error = error.without_url();
-        if error.is_builder() {
-            let cause = error.into();
-            let error = Error::Unsendable { dependency: self.dependency.name, cause };
-            return Failed { error, verdict: Verdict::Unknown, again: Again::Never };
-        }
-        let failed = self.dependency.unavailable(Verdict::Ill, Pushback::None, error);
-        Failed { again: may_be(request, Again::Scheduled), ..failed }
     }
 
     async fn client(&self) -> Result<Client, Failed> {
@@ -142,12 +92,73 @@ impl Http {
             Err(stopped) => stopped.into(),
         };
         // This machine's fault, not the dependency's.
-        Err(self.dependency.unavailable(Verdict::Unknown, Pushback::None, cause))
+        Err(self.dependency.unavailable(Verdict::Unknown, Again::Never, cause))
     }
 }
 
-fn may_be(request: &Request, again: Again) -> Again {
-    if request.is_repeatable { again } else { Again::Never }
+/// One request, as often as it takes.
+struct Exchange<'c> {
+    http: &'c Http,
+    url: Url,
+    request: &'c Request,
+}
+
+// === impl Exchange ===
+
+impl Errand for Exchange<'_> {
+    type Answer = Answer;
+
+    async fn attempt(&self, _attempt: Attempt) -> Result<Answer, Failed> {
+        let answer = self.send().await?;
+        let said = || Pushback::of_http(&answer.headers, self.http.clock.unix_secs());
+        let (verdict, again) = match answer.status.as_u16() {
+            // It is well, and wants less of us: without its word on when, it is not asked again.
+            429 => match said() {
+                Pushback::None => (Verdict::Well, Again::Never),
+                said => (Verdict::Well, said.into()),
+            },
+            500 | 502..=504 => (Verdict::Ill, said().into()),
+            _ => return Ok(answer),
+        };
+        let unable = Unable(answer.status.as_u16());
+        Err(self.http.dependency.unavailable(verdict, again, unable))
+    }
+
+    fn is_repeatable(&self) -> bool {
+        self.request.is_repeatable
+    }
+}
+
+impl Exchange<'_> {
+    async fn send(&self) -> Result<Answer, Failed> {
+        let Request { method, headers, body, .. } = self.request;
+        let sending = self.http.client().await?.request(method.clone(), self.url.clone());
+        let sending = sending.headers(headers.clone()).body(body.clone());
+        let broken = |error| self.broken(error);
+        let mut answer = sending.send().await.map_err(broken)?;
+        let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
+        let mut body = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await.map_err(broken)? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                let error = Error::TooLarge { dependency: self.http.dependency.name };
+                return Err(Failed { error, verdict: Verdict::Well, again: Again::Never });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, headers, body: body.freeze() })
+    }
+
+    /// There was no answer, or not all of it.
+    fn broken(&self, error: reqwest::Error) -> Failed {
+        // A URL can hold a key.
+        let error = error.without_url();
+        let dependency = &self.http.dependency;
+        if error.is_builder() {
+            let error = Error::Unsendable { dependency: dependency.name, cause: error.into() };
+            return Failed { error, verdict: Verdict::Unknown, again: Again::Never };
+        }
+        dependency.unavailable(Verdict::Ill, Again::Scheduled, error)
+    }
 }
 
 fn client(base: &Url, connect_max: Duration) -> Result<Client, reqwest::Error> {

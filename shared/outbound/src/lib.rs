@@ -3,7 +3,7 @@
 //! Whoever is called is a dependency with a name. Each has one circuit breaker and one budget of
 //! retries, shared by everybody in the process, and every call to it goes through one stack, which
 //! stands in `dependency.rs`: what is left of the deadline, retries, the breaker, the attempt's own
-//! time. [`Outbound`] makes clients of dependencies, [`Http`] is one for HTTP.
+//! time. [`Outbound`] makes clients of dependencies: [`Http`] for HTTP services, [`Function`] for our own.
 //!
 //! ```no_run
 //! # async fn example(outbound: outbound::Outbound, call: call::Call) -> Result<(), outbound::Error> {
@@ -23,6 +23,8 @@ mod settings;
 mod error;
 mod request;
 mod http_client;
+mod function;
+mod link;
 mod dependency;
 mod schedule;
 mod budget;
@@ -30,6 +32,9 @@ mod breaker;
 mod gate;
 mod pushback;
 mod series;
+
+#[cfg(test)]
+mod simulation;
 
 use std::{
     collections::BTreeMap,
@@ -43,11 +48,14 @@ use crate::{dependency::Dependency, series::Families};
 
 pub use crate::{
     error::{Error, Told},
+    function::{Function, Tokens},
     http_client::{ANSWER_BYTES_MAX, Answer, Http},
+    link::Link,
     request::Request,
     settings::Settings,
 };
 pub use reqwest::Url;
+pub use tonic::transport::Uri;
 
 /// Makes clients of dependencies. Clones share what is known of each.
 #[derive(Clone, Debug)]
@@ -58,20 +66,33 @@ struct Inner {
     settings: Settings,
     families: Families,
     clock: Clock,
+    tokens: Option<Arc<dyn Tokens>>,
     dependencies: Mutex<BTreeMap<&'static str, Arc<Dependency>>>,
 }
 
 impl Outbound {
-    /// Clients that are counted in `metrics`.
-    pub fn new(settings: Settings, metrics: &Metrics, clock: Clock) -> Self {
-        let families = Families::register(metrics);
-        Self(Arc::new(Inner { settings, families, clock, dependencies: Mutex::default() }))
+    /// Clients that are counted in `metrics`. Functions are shown a token of `tokens`, if there are
+    /// any.
+    pub fn new(
+        settings: Settings,
+        metrics: &Metrics,
+        clock: Clock,
+        tokens: Option<Arc<dyn Tokens>>,
+    ) -> Self {
+        let (families, dependencies) = (Families::register(metrics), Mutex::default());
+        Self(Arc::new(Inner { settings, families, clock, tokens, dependencies }))
     }
 
     /// A client of the HTTP service at `base`, under which all of its paths are. `base` comes from
     /// a setting or a constant, never from a caller.
     pub fn http(&self, name: &'static str, base: Url) -> Http {
         Http::new(self.dependency(name), base, self.0.clock.clone())
+    }
+
+    /// A client of the function `name` at `address`, such as `http://mayfly-user.flycast`. To be
+    /// called within a runtime.
+    pub fn function(&self, name: &'static str, address: Uri) -> Function {
+        Function::new(self.dependency(name), address, self.0.tokens.clone())
     }
 
     /// The dependency of this name: who calls it by the same name shares its breaker.
