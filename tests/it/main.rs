@@ -16,6 +16,7 @@ mod reflection;
 mod evolution;
 mod random;
 mod call;
+mod outbound;
 mod dev;
 mod grpcio;
 mod javascript;

@@ -3,6 +3,8 @@
 //! The layers fill it in as they learn more; a handler takes it with [`signed_in`].
 
 mod header;
+mod hold;
+mod onward;
 mod outcome;
 mod request_id;
 
@@ -15,6 +17,8 @@ use tokio::time::Instant;
 use tonic::Request;
 
 pub use header::{IdempotencyKey, IdempotencyKeyError, TimeoutError, timeout};
+pub use hold::{are_calls_held, hold_calls};
+pub use onward::Onward;
 pub use outcome::{Ended, Outcome};
 pub use request_id::RequestId;
 
@@ -31,6 +35,8 @@ pub struct Call {
     pub caller: Caller,
     /// What makes a repeated call the same call.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// What is sent on with the calls that it makes.
+    pub onward: Onward,
     /// How it ended, for the layer that records it.
     pub outcome: Outcome,
 }
@@ -44,6 +50,7 @@ impl Call {
             deadline: None,
             caller: Caller::Nobody,
             idempotency_key: None,
+            onward: Onward::default(),
             outcome: Outcome::default(),
         }
     }

@@ -20,6 +20,8 @@ pub struct Context {
     pub changes: changes::Log,
     /// What the time is.
     pub clock: clock::Clock,
+    /// Clients of what is outside this process.
+    pub outbound: outbound::Outbound,
 }
 
 /// Makes a function's service and puts it among the routes.

@@ -6,6 +6,7 @@ use clock::Clock;
 use database::Pool;
 use identity::Verifier;
 use layers::{Inbound, inbound};
+use outbound::Outbound;
 use proto::{Bounded, grpc::health::v1::health_server::HealthServer};
 use socket2::{Domain, Protocol, Socket, Type};
 use telemetry::metrics::Metrics;
@@ -160,6 +161,7 @@ impl Parts {
         if let Some(reflection) = reflection {
             routes.add_service(reflection.server());
         }
+        let outbound = Outbound::new(settings.outbound, &metrics, clock.clone(), None);
         let hub = changes::Hub::new(&settings.database, tasks.clone());
         let mut pools = Vec::new();
         for function in functions {
@@ -167,7 +169,8 @@ impl Parts {
             let pool = Pool::new(&settings.database, name, clock.clone(), tasks.clone());
             pools.push((name, pool.clone()));
             let changes = changes::Log::new(pool.clone(), hub.clone());
-            let context = Context { pool, changes, clock: clock.clone() };
+            let (clock, outbound) = (clock.clone(), outbound.clone());
+            let context = Context { pool, changes, clock, outbound };
             function.mount(context, settings.limits.message_bytes_max, &mut routes);
         }
         let pools: Arc<[_]> = pools.into();

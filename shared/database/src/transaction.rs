@@ -103,7 +103,7 @@ impl Pool {
         let lease = self.begin().await.map_err(Error::from)?;
         let tx = Tx::new(lease);
 
-        let outcome = work(tx.clone()).await;
+        let outcome = call::hold_calls(work(tx.clone())).await;
 
         let mut lease = tx.lock().await;
         match outcome {

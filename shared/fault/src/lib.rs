@@ -114,6 +114,12 @@ impl Fault {
     }
 }
 
+/// The reason that a status of ours tells, as it came over the wire.
+pub fn reason_of(status: &Status) -> Option<String> {
+    let info = status.get_details_error_info()?;
+    (info.domain == DOMAIN).then_some(info.reason)
+}
+
 /// Whether tonic could not read what the client sent: it answers 13 to that, as to a bug of ours.
 /// Its words are all that tells them apart; `tests/it/wire/frames.rs` holds them to it.
 fn is_of_the_wire(status: &Status) -> bool {

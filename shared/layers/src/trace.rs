@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use call::{Call, Outcome, RequestId};
+use call::{Call, Onward, Outcome, RequestId};
 use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use proto::Method;
@@ -55,7 +55,8 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let method = proto::method(request.uri().path());
-        let call = Call::new(RequestId::of(request.headers()), method);
+        let mut call = Call::new(RequestId::of(request.headers()), method);
+        call.onward = Onward::of(request.headers());
         // A browser asks before it calls, which is no call.
         let record = (request.method() != http::Method::OPTIONS).then(|| Record {
             metrics: self.metrics.clone(),

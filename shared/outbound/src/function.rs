@@ -1,0 +1,205 @@
+//! Calls to another function of ours, over a channel that is made when it is first used.
+
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+
+use call::{Call, RequestId};
+use fault::{Cause, Reason};
+use http::{HeaderMap, HeaderValue};
+use proto::Mutation;
+use tonic::{
+    Code, Request, Response, Status, TimeoutExpired,
+    transport::{Channel, Endpoint, Uri},
+};
+
+use crate::{
+    Error, Told,
+    breaker::Verdict,
+    dependency::{Again, Attempt, Dependency, Errand, Failed},
+    link::{Link, Sent},
+    pushback::Pushback,
+};
+
+/// How often a function that owes us an answer is asked whether it is there, and for how long.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+const KEEPALIVE_MAX: Duration = Duration::from_secs(2);
+
+/// Gives the token that this function shows to the one it calls.
+pub trait Tokens: fmt::Debug + Send + Sync {
+    /// A token that `callee` accepts. What takes time to get is kept: this is asked for at every attempt.
+    fn token<'t>(
+        &'t self,
+        callee: &'t str,
+    ) -> Pin<Box<dyn Future<Output = Result<HeaderValue, Cause>> + Send + 't>>;
+}
+
+/// A client of one function. Clones share its connection.
+#[derive(Clone)]
+pub struct Function {
+    dependency: Arc<Dependency>,
+    channel: Channel,
+    tokens: Option<Arc<dyn Tokens>>,
+}
+
+impl Function {
+    /// To be called within a runtime. Connects at the first call, and again whenever it must.
+    pub(crate) fn new(
+        dependency: Arc<Dependency>,
+        address: Uri,
+        tokens: Option<Arc<dyn Tokens>>,
+    ) -> Self {
+        let endpoint = Endpoint::from(address)
+            .connect_timeout(dependency.settings.connect_max)
+            .tcp_nodelay(true)
+            // After a suspend the connection is dead and nobody says so. Asked only while calls are
+            // under way: an idle connection must not keep a machine awake.
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE_MAX)
+            .keep_alive_while_idle(false);
+        Self { dependency, channel: endpoint.connect_lazy(), tokens }
+    }
+
+    /// Calls a unary RPC within the deadline of `call`, and again if its contract allows it and
+    /// that can help. `rpc` is handed what the generated client is made from:
+    ///
+    /// ```ignore
+    /// users.call(&call, message, |link, request| async move {
+    ///     UserServiceClient::new(link).get_profile(request).await
+    /// })
+    /// ```
+    pub async fn call<Q, A, R, F>(
+        &self,
+        call: &Call,
+        message: Q,
+        rpc: R,
+    ) -> Result<Response<A>, Error>
+    where
+        Q: Clone + Send + Sync,
+        A: Send,
+        R: Fn(Link, Request<Q>) -> F + Send + Sync,
+        F: Future<Output = Result<Response<A>, Status>> + Send,
+    {
+        let mut headers = HeaderMap::new();
+        call.onward.add_to(&mut headers);
+        headers.insert(RequestId::HEADER, call.id.to_value());
+        let sent = Arc::new(Sent::new(headers, call.idempotency_key.clone()));
+        self.dependency.call(call, &Rpc { function: self, message, rpc, sent }).await
+    }
+
+    /// Our own token, if we have any.
+    async fn token(&self) -> Result<Option<HeaderValue>, Failed> {
+        let Some(tokens) = &self.tokens else { return Ok(None) };
+        let mut token = tokens.token(self.dependency.name).await.map_err(|cause| {
+            // Whoever issues it is to blame, not the function that is called.
+            self.dependency.unavailable(Verdict::Unknown, Again::Never, cause)
+        })?;
+        token.set_sensitive(true);
+        Ok(Some(token))
+    }
+
+    /// What a status says: about the function, and about trying again.
+    fn failed(&self, status: Status, attempt: Attempt) -> Failed {
+        let pushback = Pushback::of_grpc(status.metadata().as_ref());
+        let told = Told::of(&status);
+        let unable =
+            |verdict, again| self.dependency.unavailable(verdict, again, Told::of(&status));
+        match status.code() {
+            _ if is_out_of_time(&status) => self.dependency.timed_out(attempt),
+            Code::DeadlineExceeded => {
+                Failed { again: Again::Never, ..self.dependency.timed_out(attempt) }
+            }
+            Code::Unavailable => match standing(&status) {
+                Standing::Passing => unable(Verdict::Well, Again::Never),
+                Standing::Up => unable(Verdict::Well, pushback.into()),
+                Standing::Down => unable(Verdict::Ill, pushback.into()),
+            },
+            // A connection that broke: only what came over the wire is an answer.
+            Code::Unknown | Code::Cancelled if has_source(&status) => {
+                unable(Verdict::Ill, Again::Scheduled)
+            }
+            Code::ResourceExhausted if matches!(pushback, Pushback::After(_)) => {
+                unable(Verdict::Well, pushback.into())
+            }
+            _ => {
+                let dependency = self.dependency.name;
+                let error = Error::Refused { dependency, status: Box::new(status), cause: told };
+                Failed { error, verdict: Verdict::Well, again: Again::Never }
+            }
+        }
+    }
+}
+
+/// What a function that says that it is unavailable is.
+enum Standing {
+    /// It works; what it calls itself does not. It has tried, and to ask it once more from here
+    /// would multiply its tries by ours.
+    Passing,
+    /// It works, and takes no call at the moment.
+    Up,
+    /// It does not work, or is not there.
+    Down,
+}
+
+fn standing(status: &Status) -> Standing {
+    let Some(told) = fault::reason_of(status) else { return Standing::Down };
+    let is = |reasons: &[Reason]| reasons.iter().any(|reason| reason.name() == told);
+    if is(&[Reason::DependencyUnavailable, Reason::BreakerOpen]) {
+        Standing::Passing
+    } else if is(&[Reason::Shed, Reason::Draining, Reason::StreamAged, Reason::RateLimited]) {
+        Standing::Up
+    } else {
+        Standing::Down
+    }
+}
+
+fn has_source(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+/// Whether the channel's own timer was first, which is set to the same time as ours.
+fn is_out_of_time(status: &Status) -> bool {
+    let first = std::error::Error::source(status);
+    let mut causes = std::iter::successors(first, |error| error.source());
+    causes.any(|error| error.is::<TimeoutExpired>())
+}
+
+/// One call of an RPC, as often as it takes.
+struct Rpc<'f, Q, R> {
+    function: &'f Function,
+    message: Q,
+    rpc: R,
+    sent: Arc<Sent>,
+}
+
+// === impl Rpc ===
+
+impl<Q, A, R, F> Errand for Rpc<'_, Q, R>
+where
+    Q: Clone + Send + Sync,
+    A: Send,
+    R: Fn(Link, Request<Q>) -> F + Send + Sync,
+    F: Future<Output = Result<Response<A>, Status>> + Send,
+{
+    type Answer = Response<A>;
+
+    async fn attempt(&self, attempt: Attempt) -> Result<Response<A>, Failed> {
+        let Function { channel, .. } = self.function;
+        let token = self.function.token().await?;
+        let link = Link::new(channel.clone(), Arc::clone(&self.sent), attempt).showing(token);
+        let outcome = (self.rpc)(link, Request::new(self.message.clone())).await;
+        outcome.map_err(|status| self.function.failed(status, attempt))
+    }
+
+    fn is_repeatable(&self) -> bool {
+        self.sent.method().is_some_and(|method| match method.rule.mutation {
+            Mutation::NoSideEffects | Mutation::Idempotent => true,
+            Mutation::ExactlyOnce => self.sent.has_key(),
+            Mutation::NotRetryable => false,
+        })
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Function").field("name", &self.dependency.name).finish_non_exhaustive()
+    }
+}
