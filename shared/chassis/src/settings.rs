@@ -24,6 +24,8 @@ pub struct Settings {
     pub database: database::Settings,
     /// Whose tokens are good.
     pub identity: identity::Settings,
+    /// How late a revocation may be noticed.
+    pub revocation: revocation::Settings,
     /// What is logged.
     pub logs: logs::Settings,
 }
@@ -61,6 +63,7 @@ impl Settings {
         );
         let database = database::Settings::read(reader);
         let identity = identity::Settings::read(reader);
+        let revocation = revocation::Settings::read(reader);
         let origins = Setting {
             name: "CORS_ORIGINS",
             need: Need::Optional,
@@ -85,6 +88,7 @@ impl Settings {
             limits: limits?,
             database: database?,
             identity: identity?,
+            revocation: revocation?,
             logs: logs?,
         })
     }

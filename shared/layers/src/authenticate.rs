@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use identity::{Caller, Verifier, bearer};
 use proto::{Access, Method};
+use revocation::Revocations;
 use tower::Service;
 
 use crate::{BoxError, Request, Response};
@@ -24,18 +25,25 @@ pub(crate) enum Forbidden {
 #[derive(Clone, Debug)]
 pub(crate) struct Authenticate<S> {
     inner: S,
-    verifier: Verifier,
+    gate: Gate,
+}
+
+/// Who knows whom a token belongs to, and whether it still counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    pub(crate) verifier: Verifier,
+    pub(crate) revocations: Revocations,
 }
 
 impl<S> Authenticate<S> {
-    pub(crate) fn new(inner: S, verifier: Verifier) -> Self {
-        Self { inner, verifier }
+    pub(crate) fn new(inner: S, gate: Gate) -> Self {
+        Self { inner, gate }
     }
 }
 
 /// Who calls, if the rule lets them in. The identity is the token's and nothing else's.
 async fn admit(
-    verifier: &Verifier,
+    gate: &Gate,
     method: Option<&Method>,
     headers: &HeaderMap,
 ) -> Result<Caller, BoxError> {
@@ -47,7 +55,8 @@ async fn admit(
         Some(Access::Role { any_of }) => Some(any_of),
         Some(Access::Service { .. }) => return Err(Forbidden::Service.into()),
     };
-    let person = verifier.verify(bearer(headers)?).await?;
+    let person = gate.verifier.verify(bearer(headers)?).await?;
+    gate.revocations.check(&person).await?;
     let has_one = |any_of: &[&str]| person.roles.iter().any(|role| any_of.contains(&role.as_str()));
     if any_of.is_some_and(|any_of| !has_one(any_of)) {
         return Err(Forbidden::Role.into());
@@ -71,13 +80,13 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let verifier = self.verifier.clone();
+        let gate = self.gate.clone();
         // The clone is the one that was not polled ready: it takes the other's place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
             let method = request.extensions().get::<Call>().and_then(|call| call.method);
-            let caller = admit(&verifier, method, request.headers()).await?;
+            let caller = admit(&gate, method, request.headers()).await?;
             if let Some(call) = request.extensions_mut().get_mut::<Call>() {
                 call.outcome.set_caller(caller.clone());
                 call.caller = caller;
