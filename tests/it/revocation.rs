@@ -211,7 +211,7 @@ async fn without_the_database_nobody_is_let_in_for_long() {
         .await;
     let ada = token("ada", now());
     assert!(is_taken(&app, &ada).await);
-    proxy.close();
+    proxy.close().await;
     clock.advance(Duration::from_secs(6));
     let refused = (Code::Unavailable, "DB_UNAVAILABLE".to_owned());
     until("she is not let in", SLACK, async || asks(&app, &ada).await == refused).await;
