@@ -1,5 +1,7 @@
 //! A token that is good counts no longer once its person, its sign-in or what it says is revoked.
 
+mod streams;
+
 use std::time::Duration;
 
 use clock::Clock;
@@ -57,11 +59,20 @@ impl Revoker {
 
 /// A token of a person who signed in then, made now.
 fn token(name: &str, auth_time: i64) -> String {
-    let (issuer, now) = (&world().issuer, now());
+    signed(name, auth_time, now() + 3600)
+}
+
+/// A token of a person who signed in just now, good until then.
+fn token_until(name: &str, expires: i64) -> String {
+    signed(name, now(), expires)
+}
+
+fn signed(name: &str, auth_time: i64, expires: i64) -> String {
+    let issuer = &world().issuer;
     let header = Header { kid: Some(issuer.kid()), ..Header::new(Algorithm::RS256) };
     let claims = json!({
         "iss": issuer.issuer_url(), "aud": issuer.project(), "sub": name, "user_id": name,
-        "iat": now, "auth_time": auth_time, "exp": now + 3600,
+        "iat": now(), "auth_time": auth_time, "exp": expires,
     });
     issuer.sign(&header, &claims)
 }

@@ -1,16 +1,25 @@
 //! Finds out who calls, and refuses whoever the rule does not name.
 
-use std::task::{Context, Poll};
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use call::Call;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
+use http_body::Body as _;
 use identity::{Caller, Verifier, bearer};
-use proto::{Access, Method};
+use proto::{Access, Kind, Method};
 use revocation::Revocations;
+use tonic::body::Body;
 use tower::Service;
 
-use crate::{BoxError, Request, Response};
+use crate::{
+    BoxError, Request, Response,
+    tenure::{Tenure, TenureBody},
+};
 
 /// A known caller that may not call this.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +73,21 @@ async fn admit(
     Ok(Caller::Person(person))
 }
 
+/// A stream's answer, for as long as its caller may have it.
+async fn for_as_long_as(
+    mut tenure: Tenure,
+    answer: impl Future<Output = Result<Response, BoxError>> + Send,
+) -> Result<Response, BoxError> {
+    let response = tokio::select! {
+        response = answer => response?,
+        over = poll_fn(|cx| tenure.poll_over(cx)) => return Err(over),
+    };
+    if response.body().is_end_stream() {
+        return Ok(response);
+    }
+    Ok(response.map(|body| Body::new(TenureBody::new(body, tenure))))
+}
+
 // === impl Authenticate ===
 
 impl<S> Service<Request> for Authenticate<S>
@@ -87,11 +111,19 @@ where
         Box::pin(async move {
             let method = request.extensions().get::<Call>().and_then(|call| call.method);
             let caller = admit(&gate, method, request.headers()).await?;
+            let is_stream = method.is_some_and(|method| method.kind != Kind::Unary);
+            let tenure = match &caller {
+                Caller::Person(person) if is_stream => Some(Tenure::new(gate, Arc::clone(person))),
+                _ => None,
+            };
             if let Some(call) = request.extensions_mut().get_mut::<Call>() {
                 call.outcome.set_caller(caller.clone());
                 call.caller = caller;
             }
-            inner.call(request).await
+            match tenure {
+                Some(tenure) => for_as_long_as(tenure, inner.call(request)).await,
+                None => inner.call(request).await,
+            }
         })
     }
 }

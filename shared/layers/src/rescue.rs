@@ -45,12 +45,11 @@ impl<S> Rescue<S> {
 }
 
 /// What a layer raised, as a fault. Each type is told here and nowhere else.
-fn fault(error: BoxError) -> Fault {
+pub(crate) fn fault(error: BoxError) -> Fault {
     if let Some(error) = error.downcast_ref::<TokenError>() {
         let reason = match error {
             TokenError::Missing => Reason::TokenMissing,
             TokenError::Expired => Reason::TokenExpired,
-            TokenError::Revoked => Reason::TokenRevoked,
             TokenError::Invalid(_) => Reason::TokenInvalid,
             TokenError::KeysUnavailable(_) => Reason::KeysUnavailable,
         };
@@ -88,7 +87,7 @@ fn fault(error: BoxError) -> Fault {
 
 /// What the revocations leave of a token. One that is outdated is over like an expired one: its
 /// client refreshes both.
-pub(crate) fn of_revocation(error: RevocationError) -> Fault {
+fn of_revocation(error: RevocationError) -> Fault {
     let reason = match error {
         RevocationError::Revoked => Reason::TokenRevoked,
         RevocationError::Outdated => Reason::TokenExpired,

@@ -1,6 +1,6 @@
 //! The revocations as the rest of a process sees them: to check a token, and to revoke.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use clock::Clock;
 use database::{Pool, Result, Tx};
@@ -23,14 +23,20 @@ const READS_MAX: usize = 3;
 /// What is written in a transaction holds here once that is committed, and in other processes
 /// [`Settings::known_max`] later at the latest.
 #[derive(Clone, Debug)]
-pub struct Revocations(Arc<Reader>);
+pub struct Revocations {
+    reader: Arc<Reader>,
+    known_max: Duration,
+}
 
 impl Revocations {
     /// Nothing is known yet. Reads run on `tasks`, over a pool of which nobody else takes
     /// connections: a process whose calls have used up theirs still knows who may call.
     pub fn new(settings: &Settings, pool: Pool, clock: Clock, tasks: TaskTracker) -> Self {
         let known = Known::nothing(settings.known_max);
-        Self(Arc::new(Reader::new(pool, known, clock, tasks)))
+        Self {
+            reader: Arc::new(Reader::new(pool, known, clock, tasks)),
+            known_max: settings.known_max,
+        }
     }
 
     /// Whether a token that was found good is taken.
@@ -39,20 +45,25 @@ impl Revocations {
             if let Some(outcome) = self.known(person) {
                 return outcome;
             }
-            self.0.flown(&person.user_id).await?;
+            self.reader.flown(&person.user_id).await?;
         }
         self.known(person).unwrap_or_else(|| Err(Error::Unknown(Arc::new(ReadError::Crowded))))
     }
 
+    /// How old what a check says may be.
+    pub fn known_max(&self) -> Duration {
+        self.known_max
+    }
+
     /// Whether it is taken, if that is known.
     fn known(&self, person: &Person) -> Option<std::result::Result<(), Error>> {
-        match self.0.known.age(self.0.now()) {
+        match self.reader.known.age(self.reader.now()) {
             Age::Fresh => {}
             // Nobody waits for this one, nor for its error.
-            Age::Due => drop(self.0.fly(None)),
+            Age::Due => drop(self.reader.fly(None)),
             Age::Old => return None,
         }
-        Some(self.0.known.standing(&person.user_id)?.judge(person))
+        Some(self.reader.known.standing(&person.user_id)?.judge(person))
     }
 
     /// Ends a person's sign-ins before `valid_from`, in seconds since 1970.
@@ -93,32 +104,32 @@ impl Revocations {
 
     /// Lets its connection go.
     pub async fn close(&self) {
-        self.0.pool().close().await;
+        self.reader.pool().close().await;
     }
 
     /// How many persons are known, for health.
     pub fn persons(&self) -> usize {
-        self.0.known.len()
+        self.reader.known.len()
     }
 
     /// How many reads were begun.
     pub fn reads_total(&self) -> u64 {
-        self.0.reads()
+        self.reader.reads()
     }
 
     /// How many reads have failed.
     pub fn read_failures_total(&self) -> u64 {
-        self.0.failures()
+        self.reader.failures()
     }
 
     /// Why the last read failed, if it did.
     pub fn error(&self) -> Option<Arc<ReadError>> {
-        self.0.error()
+        self.reader.error()
     }
 
     /// Whoever was revoked here is refused here at once.
     fn doubt_after(&self, tx: &Tx) {
-        let reader = Arc::clone(&self.0);
+        let reader = Arc::clone(&self.reader);
         tx.after_commit(move || reader.known.doubt(reader.now()));
     }
 }

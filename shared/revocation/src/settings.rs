@@ -17,7 +17,7 @@ impl Settings {
         let known_max = reader.secs(
             "REVOCATION_SECS_MAX",
             "5",
-            1..=60,
+            1..=30,
             "how late a revocation may be noticed; without the database for longer, signed-in calls \
              answer 14",
         );
