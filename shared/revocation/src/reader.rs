@@ -25,8 +25,10 @@ use crate::{
     store,
 };
 
-/// How long a read may take, the wait for its connection included.
-const READ_MAX: Duration = Duration::from_secs(2);
+/// How often a read is tried, and how long each may take, the wait for its connection included:
+/// one that a network has forgotten is given up in time for the next to tell those who wait.
+const TRIES_MAX: usize = 2;
+const TRY_MAX: Duration = Duration::from_millis(800);
 
 /// How soon after a read that failed another may begin. In between its error is everybody's.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -38,7 +40,7 @@ pub enum ReadError {
     #[error("the database has not told")]
     Failed(#[source] database::Error),
     /// The database took too long.
-    #[error("the database has not told in {} s", READ_MAX.as_secs())]
+    #[error("the database has not told in {} ms", TRY_MAX.as_millis())]
     TimedOut,
     /// The read found others in its place, again and again.
     #[error("too many are asked for at once")]
@@ -137,17 +139,16 @@ impl Reader {
 
     async fn read(&self, ids: &[UserId]) -> Result<Found, ReadError> {
         let from = self.known.horizon();
-        let read = async {
-            match store::read(&self.pool, from, ids).await {
+        let mut outcome = Err(ReadError::TimedOut);
+        for _try in 0..TRIES_MAX {
+            outcome = match timeout(TRY_MAX, store::read(&self.pool, from, ids)).await {
+                Ok(Ok(found)) => return Ok(found),
                 // The connection may have died while nobody looked; the next one is another.
-                Err(_died) => store::read(&self.pool, from, ids).await,
-                found => found,
-            }
-        };
-        match timeout(READ_MAX, read).await {
-            Ok(found) => found.map_err(ReadError::Failed),
-            Err(_elapsed) => Err(ReadError::TimedOut),
+                Ok(Err(error)) => Err(ReadError::Failed(error)),
+                Err(_elapsed) => Err(ReadError::TimedOut),
+            };
         }
+        outcome
     }
 
     fn land(&self, began: Moment, ids: &[UserId], outcome: Result<Found, ReadError>) {
