@@ -8,6 +8,7 @@ mod watch;
 mod erase;
 mod wire;
 mod identity;
+mod revocation;
 mod once;
 mod database;
 mod roles;

@@ -6,6 +6,7 @@ use ::settings::Reader;
 use database::Pool;
 use layers::{Request, Response};
 use proto::Bounded;
+use revocation::Revocations;
 use tonic::{server::NamedService, service::RoutesBuilder};
 use tower::Service;
 
@@ -18,6 +19,8 @@ pub struct Context {
     pub pool: Pool,
     /// The change log: what can be watched.
     pub changes: changes::Log,
+    /// Whose tokens count no longer.
+    pub revocations: Revocations,
     /// What the time is.
     pub clock: clock::Clock,
     /// Clients of what is outside this process.

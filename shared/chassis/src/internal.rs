@@ -7,6 +7,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use identity::Verifier;
+use revocation::Revocations;
 use serde_json::{Value, json};
 use telemetry::metrics::Metrics;
 use tokio::{
@@ -32,6 +33,7 @@ pub(crate) struct Internal {
     pub(crate) metrics: Metrics,
     pub(crate) liveness: Liveness,
     pub(crate) verifier: Verifier,
+    pub(crate) revocations: Revocations,
     /// Each function and its database.
     pub(crate) pools: Arc<[(&'static str, Pool)]>,
 }
@@ -132,6 +134,12 @@ impl Internal {
         let body: Value = json!({
             "draining": self.liveness.is_draining(),
             "keys": format!("{:?}", self.verifier.keys_state()),
+            "revocations": {
+                "persons_known": self.revocations.persons(),
+                "reads": self.revocations.reads_total(),
+                "read_failures": self.revocations.read_failures_total(),
+                "last_error": self.revocations.error().map(|error| error.to_string()),
+            },
             "functions": functions,
         });
         text(StatusCode::OK, "application/json", format!("{body:#}\n"))

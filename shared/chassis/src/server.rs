@@ -8,6 +8,7 @@ use identity::Verifier;
 use layers::{Inbound, inbound};
 use outbound::Outbound;
 use proto::{Bounded, grpc::health::v1::health_server::HealthServer};
+use revocation::Revocations;
 use socket2::{Domain, Protocol, Socket, Type};
 use telemetry::metrics::Metrics;
 use tokio::{net::TcpListener, time::timeout};
@@ -99,6 +100,7 @@ impl Server {
             parts: Parts { connections, internal: operators, pools, tasks },
         } = self;
         let verifier = operators.verifier.clone();
+        let revocations = operators.revocations.clone();
         // The first call should not be the one that waits for the keys.
         tasks.spawn(async move { verifier.warm().await });
         let end = connections.end.clone();
@@ -113,6 +115,7 @@ impl Server {
         for (_function, pool) in &*pools {
             pool.close().await;
         }
+        revocations.close().await;
         tasks.close();
         // Whatever is left has had its time.
         let _outcome = timeout(TASKS_END_MAX, tasks.wait()).await;
@@ -162,6 +165,7 @@ impl Parts {
             routes.add_service(reflection.server());
         }
         let outbound = Outbound::new(settings.outbound, &metrics, clock.clone(), None);
+        let revocations = revocations(settings, &functions, clock, &tasks);
         let hub = changes::Hub::new(&settings.database, tasks.clone());
         let mut pools = Vec::new();
         for function in functions {
@@ -170,7 +174,8 @@ impl Parts {
             pools.push((name, pool.clone()));
             let changes = changes::Log::new(pool.clone(), hub.clone());
             let (clock, outbound) = (clock.clone(), outbound.clone());
-            let context = Context { pool, changes, clock, outbound };
+            let revocations = revocations.clone();
+            let context = Context { pool, changes, revocations, clock, outbound };
             function.mount(context, settings.limits.message_bytes_max, &mut routes);
         }
         let pools: Arc<[_]> = pools.into();
@@ -179,6 +184,7 @@ impl Parts {
             metrics: metrics.clone(),
             origins: settings.origins.clone(),
             verifier: verifier.clone(),
+            revocations: revocations.clone(),
             deadline_max: settings.limits.deadline_max,
             drain: drain.clone(),
             message_bytes_max: settings.limits.message_bytes_max,
@@ -191,9 +197,25 @@ impl Parts {
             drain,
             end: CancellationToken::new(),
         };
-        let internal = Internal { metrics, liveness, verifier, pools: Arc::clone(&pools) };
+        let pools_of_internal = Arc::clone(&pools);
+        let internal =
+            Internal { metrics, liveness, verifier, revocations, pools: pools_of_internal };
         Self { connections, internal, pools, tasks }
     }
+}
+
+/// What a process knows of the revocations. It reads them over one connection of its own, as one of
+/// its functions.
+fn revocations(
+    settings: &Settings,
+    functions: &[Function],
+    clock: &Clock,
+    tasks: &TaskTracker,
+) -> Revocations {
+    let function = functions.first().map_or("", |function| function.name);
+    let one = database::Settings { connections_max: 1, ..settings.database.clone() };
+    let pool = Pool::new(&one, function, clock.clone(), tasks.clone());
+    Revocations::new(&settings.revocation, pool, clock.clone(), tasks.clone())
 }
 
 /// Binds an address. `[::]` takes IPv4 as well: Fly's proxy comes over IPv4, its private network

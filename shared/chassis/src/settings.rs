@@ -26,6 +26,8 @@ pub struct Settings {
     pub identity: identity::Settings,
     /// How long calls to others may take.
     pub outbound: outbound::Settings,
+    /// How late a revocation may be noticed.
+    pub revocation: revocation::Settings,
     /// What is logged.
     pub logs: logs::Settings,
 }
@@ -64,6 +66,7 @@ impl Settings {
         let database = database::Settings::read(reader);
         let identity = identity::Settings::read(reader);
         let outbound = outbound::Settings::read(reader);
+        let revocation = revocation::Settings::read(reader);
         let origins = Setting {
             name: "CORS_ORIGINS",
             need: Need::Optional,
@@ -89,6 +92,7 @@ impl Settings {
             database: database?,
             identity: identity?,
             outbound: outbound?,
+            revocation: revocation?,
             logs: logs?,
         })
     }

@@ -38,9 +38,6 @@ pub enum Error {
     /// The token was good, and its time is over.
     #[error("token expired")]
     Expired,
-    /// The token, or its owner, was revoked. Raised by who knows the revocations, not by this crate.
-    #[error("token revoked")]
-    Revoked,
     /// The token is none of ours. The text is for the log and says nothing of the token's content.
     #[error("invalid token: {0}")]
     Invalid(&'static str),

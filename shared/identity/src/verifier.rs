@@ -1,6 +1,6 @@
 //! Turns tokens into persons.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use clock::Clock;
 use jsonwebtoken::crypto::aws_lc;
@@ -57,6 +57,13 @@ impl Verifier {
         let person = Arc::new(person);
         self.0.cache.put(token, Arc::clone(&person), key);
         Ok(person)
+    }
+
+    /// How long a person's token goes on being taken.
+    pub fn time_left(&self, person: &Person) -> Duration {
+        let end = person.expire_time.saturating_add(self.0.skew_secs);
+        let left = end.saturating_sub(self.0.clock.unix_secs());
+        Duration::from_secs(u64::try_from(left).unwrap_or(0))
     }
 
     /// Fetches the keys if there are none, so that the first caller does not wait.

@@ -15,6 +15,7 @@ mod headers;
 mod catch_panic;
 mod deadline;
 mod authenticate;
+mod tenure;
 mod idempotency;
 mod frames;
 

@@ -17,6 +17,7 @@ use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use identity::Error as TokenError;
 use pin_project_lite::pin_project;
+use revocation::Error as RevocationError;
 use tonic::{Code, Status, body::Body};
 use tower::Service;
 
@@ -44,17 +45,20 @@ impl<S> Rescue<S> {
 }
 
 /// What a layer raised, as a fault. Each type is told here and nowhere else.
-fn fault(error: BoxError) -> Fault {
+pub(crate) fn fault(error: BoxError) -> Fault {
     if let Some(error) = error.downcast_ref::<TokenError>() {
         let reason = match error {
             TokenError::Missing => Reason::TokenMissing,
             TokenError::Expired => Reason::TokenExpired,
-            TokenError::Revoked => Reason::TokenRevoked,
             TokenError::Invalid(_) => Reason::TokenInvalid,
             TokenError::KeysUnavailable(_) => Reason::KeysUnavailable,
         };
         return Fault::new(reason).because(Told(error.to_string()));
     }
+    let error = match error.downcast::<RevocationError>() {
+        Ok(error) => return of_revocation(*error),
+        Err(error) => error,
+    };
     if error.is::<Expired>() {
         return Reason::DeadlineExceeded.into();
     }
@@ -79,6 +83,17 @@ fn fault(error: BoxError) -> Fault {
         Ok(panicked) => Fault::internal(*panicked),
         Err(error) => Fault::internal(error),
     }
+}
+
+/// What the revocations leave of a token. One that is outdated is over like an expired one: its
+/// client refreshes both.
+fn of_revocation(error: RevocationError) -> Fault {
+    let reason = match error {
+        RevocationError::Revoked => Reason::TokenRevoked,
+        RevocationError::Outdated => Reason::TokenExpired,
+        RevocationError::Unknown(_) => Reason::DbUnavailable,
+    };
+    Fault::new(reason).because(error)
 }
 
 /// A status in our words, whoever raised it. Of a foreign one's metadata only this is kept: which

@@ -3,14 +3,23 @@
 use std::{convert::Infallible, time::Duration};
 
 use identity::Verifier;
+use revocation::Revocations;
 use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 
 use crate::{
-    Origins, Request, Response, authenticate::Authenticate, catch_panic::CatchPanic,
-    compression::Compression, cors::Cors, deadline::Deadline, headers::Headers,
-    idempotency::Idempotency, leftover::Leftover, protocols::Protocols, rescue::Rescue,
+    Origins, Request, Response,
+    authenticate::{Authenticate, Gate},
+    catch_panic::CatchPanic,
+    compression::Compression,
+    cors::Cors,
+    deadline::Deadline,
+    headers::Headers,
+    idempotency::Idempotency,
+    leftover::Leftover,
+    protocols::Protocols,
+    rescue::Rescue,
     trace::Trace,
 };
 
@@ -23,6 +32,8 @@ pub struct Inbound {
     pub origins: Origins,
     /// Tells who calls.
     pub verifier: Verifier,
+    /// Tells whose tokens count no longer.
+    pub revocations: Revocations,
     /// `MAX_DEADLINE_MS`: the ceiling over every rule.
     pub deadline_max: Duration,
     /// Cancelled when the process is about to stop.
@@ -40,6 +51,7 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
+    let gate = Gate { verifier: parts.verifier.clone(), revocations: parts.revocations.clone() };
     let stack = ServiceBuilder::new()
         // Reads the rest of what is answered early, so that the answer is read as well.
         .layer_fn(|inner| Leftover::new(inner, parts.message_bytes_max))
@@ -61,7 +73,7 @@ where
         // Everything below is part of what the client waits for: keys, the pool, the handler.
         .layer_fn(|inner| Deadline::new(inner, parts.deadline_max, parts.drain.clone()))
         // From here on the caller is known.
-        .layer_fn(|inner| Authenticate::new(inner, parts.verifier.clone()))
+        .layer_fn(|inner| Authenticate::new(inner, gate.clone()))
         // Below `authenticate`: a stranger is not told what a call lacks.
         .layer_fn(Idempotency::new)
         .service(service);

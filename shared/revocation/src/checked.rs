@@ -1,0 +1,135 @@
+//! The revocations as the rest of a process sees them: to check a token, and to revoke.
+
+use std::{sync::Arc, time::Duration};
+
+use clock::Clock;
+use database::{Pool, Result, Tx};
+use identity::{Person, UserId};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    Error, ReadError, Settings,
+    known::{Age, Known},
+    reader::Reader,
+    store,
+};
+
+/// Reads that one check waits for at most: one that was under way and did not tell of its person,
+/// one that does, and one more should the person have been forgotten in between.
+const READS_MAX: usize = 3;
+
+/// The revocations, as one process knows them. Clones know the same.
+///
+/// What is written in a transaction holds here once that is committed, and in other processes
+/// [`Settings::known_max`] later at the latest.
+#[derive(Clone, Debug)]
+pub struct Revocations {
+    reader: Arc<Reader>,
+    known_max: Duration,
+}
+
+impl Revocations {
+    /// Nothing is known yet. Reads run on `tasks`, over a pool of which nobody else takes
+    /// connections: a process whose calls have used up theirs still knows who may call.
+    pub fn new(settings: &Settings, pool: Pool, clock: Clock, tasks: TaskTracker) -> Self {
+        let known = Known::nothing(settings.known_max);
+        Self {
+            reader: Arc::new(Reader::new(pool, known, clock, tasks)),
+            known_max: settings.known_max,
+        }
+    }
+
+    /// Whether a token that was found good is taken.
+    pub async fn check(&self, person: &Person) -> std::result::Result<(), Error> {
+        for _read in 0..READS_MAX {
+            if let Some(outcome) = self.known(person) {
+                return outcome;
+            }
+            self.reader.flown(&person.user_id).await?;
+        }
+        self.known(person).unwrap_or_else(|| Err(Error::Unknown(Arc::new(ReadError::Crowded))))
+    }
+
+    /// How old what a check says may be.
+    pub fn known_max(&self) -> Duration {
+        self.known_max
+    }
+
+    /// Whether it is taken, if that is known.
+    fn known(&self, person: &Person) -> Option<std::result::Result<(), Error>> {
+        match self.reader.known.age(self.reader.now()) {
+            Age::Fresh => {}
+            // Nobody waits for this one, nor for its error.
+            Age::Due => drop(self.reader.fly(None)),
+            Age::Old => return None,
+        }
+        Some(self.reader.known.standing(&person.user_id)?.judge(person))
+    }
+
+    /// Ends a person's sign-ins before `valid_from`, in seconds since 1970.
+    pub async fn revoke(&self, tx: &Tx, user_id: &UserId, valid_from: i64) -> Result<()> {
+        store::revoke(tx, user_id, valid_from).await?;
+        self.doubt_after(tx);
+        Ok(())
+    }
+
+    /// Ends the one sign-in of a person that happened at `auth_time`, in seconds since 1970.
+    pub async fn revoke_session(&self, tx: &Tx, user_id: &UserId, auth_time: i64) -> Result<()> {
+        store::revoke_session(tx, user_id, auth_time).await?;
+        self.doubt_after(tx);
+        Ok(())
+    }
+
+    /// Has a person's tokens refreshed that were made before `issued_from`, in seconds since 1970:
+    /// what they say of the person, such as a role, holds no longer.
+    pub async fn require_refresh(&self, tx: &Tx, user_id: &UserId, issued_from: i64) -> Result<()> {
+        store::require_refresh(tx, user_id, issued_from).await?;
+        self.doubt_after(tx);
+        Ok(())
+    }
+
+    /// Refuses every token of a person, until they are enabled again.
+    pub async fn disable(&self, tx: &Tx, user_id: &UserId) -> Result<()> {
+        store::disable(tx, user_id).await?;
+        self.doubt_after(tx);
+        Ok(())
+    }
+
+    /// Takes a person's tokens again, those excepted that were revoked.
+    pub async fn enable(&self, tx: &Tx, user_id: &UserId) -> Result<()> {
+        store::enable(tx, user_id).await?;
+        self.doubt_after(tx);
+        Ok(())
+    }
+
+    /// Lets its connection go.
+    pub async fn close(&self) {
+        self.reader.pool().close().await;
+    }
+
+    /// How many persons are known, for health.
+    pub fn persons(&self) -> usize {
+        self.reader.known.len()
+    }
+
+    /// How many reads were begun.
+    pub fn reads_total(&self) -> u64 {
+        self.reader.reads()
+    }
+
+    /// How many reads have failed.
+    pub fn read_failures_total(&self) -> u64 {
+        self.reader.failures()
+    }
+
+    /// Why the last read failed, if it did.
+    pub fn error(&self) -> Option<Arc<ReadError>> {
+        self.reader.error()
+    }
+
+    /// Whoever was revoked here is refused here at once.
+    fn doubt_after(&self, tx: &Tx) {
+        let reader = Arc::clone(&self.reader);
+        tx.after_commit(move || reader.known.doubt(reader.now()));
+    }
+}

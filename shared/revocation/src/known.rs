@@ -1,0 +1,239 @@
+//! What is known of the revocations, and how long that may be believed. It takes the time, and
+//! neither reads nor waits.
+
+use std::{
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+
+use identity::UserId;
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
+
+use crate::standing::Standing;
+
+/// The most persons of whom it is known how they stand; more are asked for again.
+pub(crate) const PERSONS_MAX: usize = 10_000;
+
+/// The most changes that are taken in one by one.
+pub(crate) const CHANGES_MAX: usize = 1_000;
+
+/// One point in time on both clocks: nobody can turn back the first, and the second goes on while
+/// the machine is suspended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) instant: Instant,
+    pub(crate) unix_micros: i64,
+}
+
+impl Moment {
+    /// How long ago it was, by whichever clock has gone further.
+    fn age(self, now: Self) -> Duration {
+        let wall = u64::try_from(now.unix_micros.saturating_sub(self.unix_micros)).unwrap_or(0);
+        let monotonic = now.instant.saturating_duration_since(self.instant);
+        monotonic.max(Duration::from_micros(wall))
+    }
+}
+
+/// What a read has found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// What was written by transactions of before is settled, and in here.
+    pub(crate) horizon: i64,
+    /// What has changed since the horizon of the last read, at most [`CHANGES_MAX`].
+    pub(crate) changed: Vec<(UserId, Standing)>,
+    /// How those stand that were asked for, if there is anything to say of them.
+    pub(crate) asked: Vec<(UserId, Standing)>,
+}
+
+/// What is known.
+#[derive(Debug)]
+pub(crate) struct Known {
+    known_max: Duration,
+    as_of: RwLock<AsOf>,
+    persons: Cache<UserId, Standing>,
+}
+
+/// As of when it is known.
+#[derive(Debug, Default)]
+struct AsOf {
+    read: Option<Moment>,
+    horizon: Option<i64>,
+    /// A read that began before this says nothing of now: somebody was revoked here since.
+    not_before: Option<Instant>,
+}
+
+/// How what is known stands to a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Age {
+    /// It can be believed.
+    Fresh,
+    /// It can be believed, and not for long.
+    Due,
+    /// It cannot be believed.
+    Old,
+}
+
+impl Known {
+    pub(crate) fn nothing(known_max: Duration) -> Self {
+        let persons = Cache::new(PERSONS_MAX);
+        Self { known_max, as_of: RwLock::default(), persons }
+    }
+
+    /// How old it is.
+    pub(crate) fn age(&self, now: Moment) -> Age {
+        let as_of = self.as_of.read().unwrap_or_else(PoisonError::into_inner);
+        match as_of.read.map(|read| read.age(now)) {
+            Some(age) if age <= self.known_max / 2 => Age::Fresh,
+            Some(age) if age <= self.known_max => Age::Due,
+            Some(_) | None => Age::Old,
+        }
+    }
+
+    /// How a person stands, if that is known.
+    pub(crate) fn standing(&self, id: &UserId) -> Option<Standing> {
+        self.persons.get(id)
+    }
+
+    /// From where on the next read looks for changes.
+    pub(crate) fn horizon(&self) -> Option<i64> {
+        self.as_of.read().unwrap_or_else(PoisonError::into_inner).horizon
+    }
+
+    /// Takes in what a read has found that began at `began` and asked for `ids`.
+    pub(crate) fn take(&self, began: Moment, ids: &[UserId], found: Found) {
+        let last = self.horizon();
+        // The first read has looked for no changes, one that found too many has not told them all,
+        // and a horizon that went back is another database's, restored or failed over to.
+        let is_gapless =
+            last.is_some_and(|last| found.horizon >= last) && found.changed.len() < CHANGES_MAX;
+        if is_gapless {
+            for (id, standing) in found.changed {
+                // Of a person who is not known nothing has to be known.
+                let _unknown = self.persons.replace(id, standing, true);
+            }
+        } else {
+            self.persons.clear();
+        }
+        for id in ids {
+            let said = found.asked.iter().find(|(of, _)| of == id);
+            let standing = said.map(|(_, standing)| standing.clone()).unwrap_or_default();
+            self.persons.insert(id.clone(), standing);
+        }
+        let mut as_of = self.as_of.write().unwrap_or_else(PoisonError::into_inner);
+        as_of.horizon = Some(found.horizon);
+        if as_of.not_before.is_none_or(|not_before| began.instant >= not_before) {
+            as_of.read = Some(began);
+        }
+    }
+
+    /// Believes none of it until it was read anew, after something was changed here.
+    pub(crate) fn doubt(&self, now: Moment) {
+        let mut as_of = self.as_of.write().unwrap_or_else(PoisonError::into_inner);
+        as_of.read = None;
+        as_of.not_before = Some(now.instant);
+    }
+
+    /// How many persons are known.
+    pub(crate) fn len(&self) -> usize {
+        self.persons.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: Duration = Duration::from_secs(5);
+
+    fn id(name: &str) -> UserId {
+        UserId::parse(name).unwrap()
+    }
+
+    fn over() -> Standing {
+        Standing { is_disabled: true, ..Standing::default() }
+    }
+
+    fn now() -> Moment {
+        Moment { instant: Instant::now(), unix_micros: 0 }
+    }
+
+    fn later(of: Moment, by: Duration) -> Moment {
+        let micros = i64::try_from(by.as_micros()).unwrap();
+        Moment { instant: of.instant + by, unix_micros: of.unix_micros + micros }
+    }
+
+    fn found(horizon: i64, changed: &[&str], asked: &[&str]) -> Found {
+        let over = |names: &[&str]| names.iter().map(|name| (id(name), over())).collect();
+        Found { horizon, changed: over(changed), asked: over(asked) }
+    }
+
+    /// Ada and Bob are known, as of now.
+    fn two(now: Moment) -> Known {
+        let known = Known::nothing(MAX);
+        known.take(now, &[id("ada"), id("bob")], found(100, &[], &["bob"]));
+        known
+    }
+
+    #[test]
+    fn of_whom_nothing_is_said_everything_is_known() {
+        let known = two(now());
+        assert_eq!(known.standing(&id("ada")), Some(Standing::default()));
+        assert_eq!(known.standing(&id("bob")), Some(over()));
+        assert_eq!(known.standing(&id("eve")), None);
+    }
+
+    #[test]
+    fn it_is_due_before_it_is_old() {
+        let start = now();
+        let known = two(start);
+        let ages = [0, 2500, 2501, 5000, 5001]
+            .map(|millis| known.age(later(start, Duration::from_millis(millis))));
+        assert_eq!(ages, [Age::Fresh, Age::Fresh, Age::Due, Age::Due, Age::Old]);
+        assert_eq!(Known::nothing(MAX).age(start), Age::Old);
+    }
+
+    #[test]
+    fn a_machine_that_slept_or_whose_clock_was_set_back_believes_no_longer() {
+        let start = now();
+        let known = two(start);
+        let slept = Moment { instant: start.instant, unix_micros: 5_000_001 };
+        let set_back = Moment { instant: start.instant + MAX * 2, unix_micros: i64::MIN };
+        assert_eq!([known.age(slept), known.age(set_back)], [Age::Old; 2]);
+    }
+
+    #[test]
+    fn a_change_reaches_whoever_is_known_and_nobody_else() {
+        let known = two(now());
+        known.take(now(), &[], found(100, &["ada", "eve"], &[]));
+        assert_eq!(known.standing(&id("ada")), Some(over()));
+        assert_eq!(known.standing(&id("eve")), None);
+        assert_eq!(known.len(), 2);
+    }
+
+    #[test]
+    fn too_many_changes_or_another_log_leave_nobody_known_but_who_was_asked_for() {
+        let many: Vec<_> = (0..CHANGES_MAX).map(|n| n.to_string()).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        for found in [found(101, &many, &[]), found(99, &[], &[])] {
+            let known = two(now());
+            known.take(now(), &[id("eve")], found);
+            assert_eq!(known.standing(&id("bob")), None);
+            assert_eq!(known.standing(&id("eve")), Some(Standing::default()));
+        }
+    }
+
+    #[test]
+    fn a_read_that_began_before_somebody_was_revoked_here_says_nothing_of_now() {
+        let start = now();
+        let known = two(start);
+        let (before, at) =
+            (later(start, Duration::from_millis(1)), later(start, Duration::from_millis(2)));
+        known.doubt(at);
+        assert_eq!(known.age(at), Age::Old);
+        known.take(before, &[], found(100, &[], &[]));
+        assert_eq!(known.age(at), Age::Old);
+        known.take(at, &[], found(100, &[], &[]));
+        assert_eq!(known.age(at), Age::Fresh);
+    }
+}

@@ -1,0 +1,82 @@
+//! The queries of `queries/revocation`: one function per file, under the file's name.
+
+use database::Result;
+use identity::UserId;
+use sqlx::{PgExecutor, query_file};
+
+use crate::{
+    known::{CHANGES_MAX, Found},
+    standing::Standing,
+};
+
+pub(crate) async fn read(
+    db: impl PgExecutor<'_>,
+    from: Option<i64>,
+    ids: &[UserId],
+) -> Result<Found> {
+    // From the end of all times on nothing has changed.
+    let from = from.unwrap_or(i64::MAX);
+    let changes_max = i64::try_from(CHANGES_MAX).unwrap_or(i64::MAX);
+    let ids: Vec<_> = ids.iter().map(|id| id.as_str().to_owned()).collect();
+    let rows = query_file!("../../queries/revocation/read.sql", from, changes_max, &ids)
+        .fetch_all(db)
+        .await?;
+    let mut found = Found::default();
+    for row in rows {
+        found.horizon = row.horizon;
+        let Some(user_id) = row.user_id else { continue };
+        let sessions = row.sessions.filter(|sessions| !sessions.is_empty());
+        let standing = Standing {
+            valid_from: row.valid_from.unwrap_or_default(),
+            issued_from: row.issued_from.unwrap_or_default(),
+            sessions: sessions.map(Into::into),
+            is_disabled: row.is_disabled.unwrap_or_default(),
+        };
+        let to = if row.is_change == Some(true) { &mut found.changed } else { &mut found.asked };
+        to.push((user_id.into(), standing));
+    }
+    Ok(found)
+}
+
+pub(crate) async fn revoke(
+    db: impl PgExecutor<'_>,
+    user_id: &UserId,
+    valid_from: i64,
+) -> Result<()> {
+    query_file!("../../queries/revocation/revoke.sql", user_id.as_str(), valid_from)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn revoke_session(
+    db: impl PgExecutor<'_>,
+    user_id: &UserId,
+    auth_time: i64,
+) -> Result<()> {
+    query_file!("../../queries/revocation/revoke_session.sql", user_id.as_str(), auth_time)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn require_refresh(
+    db: impl PgExecutor<'_>,
+    user_id: &UserId,
+    issued_from: i64,
+) -> Result<()> {
+    query_file!("../../queries/revocation/require_refresh.sql", user_id.as_str(), issued_from)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn disable(db: impl PgExecutor<'_>, user_id: &UserId) -> Result<()> {
+    query_file!("../../queries/revocation/disable.sql", user_id.as_str()).execute(db).await?;
+    Ok(())
+}
+
+pub(crate) async fn enable(db: impl PgExecutor<'_>, user_id: &UserId) -> Result<()> {
+    query_file!("../../queries/revocation/enable.sql", user_id.as_str()).execute(db).await?;
+    Ok(())
+}
