@@ -18,6 +18,9 @@ pub(crate) const ACCOUNTS_MAX: usize = 10_000;
 /// How many sign-ins of one account can be refreshed; the oldest makes way.
 const GRANTS_PER_ACCOUNT_MAX: usize = 20;
 
+/// How many sign-ins of deleted accounts are remembered, to say why they are no good.
+const ORPHANS_MAX: usize = 1000;
+
 /// All accounts.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Accounts {
@@ -87,7 +90,14 @@ impl Accounts {
 
     pub(crate) fn remove(&mut self, user_id: &str) -> Result<(), Refusal> {
         self.accounts.remove(user_id).ok_or(Refusal::UserNotFound)?;
-        self.grants.retain(|_, grant| grant.user_id != user_id);
+        // Revoked, so that whoever is given the same id later does not inherit them.
+        for grant in self.grants.values_mut().filter(|grant| grant.user_id == user_id) {
+            grant.is_revoked = true;
+        }
+        let is_orphan = |grant: &Grant| !self.accounts.contains_key(&grant.user_id);
+        if self.grants.values().filter(|grant| is_orphan(grant)).count() > ORPHANS_MAX {
+            self.grants.retain(|_, grant| self.accounts.contains_key(&grant.user_id));
+        }
         Ok(())
     }
 
@@ -221,13 +231,29 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_whoever_is_removed() {
+    fn whoever_is_removed_leaves_nothing_to_whoever_has_their_id_next() {
         let mut accounts = of(["alice", "bob"]);
         sign_in(&mut accounts, "alice", "hers", 0);
         sign_in(&mut accounts, "bob", "his", 0);
         accounts.remove("alice").unwrap();
         assert_eq!(accounts.remove("alice"), Err(Refusal::UserNotFound));
-        assert_eq!((accounts.len(), accounts.grants.len()), (1, 1));
+        assert_eq!(accounts.granted("hers").err(), Some(Refusal::UserNotFound));
+        accounts.add("alice", Account::new(0)).unwrap();
+        assert_eq!(accounts.granted("hers").err(), Some(Refusal::TokenExpired));
+        assert!(accounts.granted("his").is_ok());
+    }
+
+    #[test]
+    fn those_who_were_removed_are_forgotten_in_the_end() {
+        let mut accounts = of(["bob"]);
+        sign_in(&mut accounts, "bob", "his", 0);
+        for number in 0..=ORPHANS_MAX {
+            let name = number.to_string();
+            accounts.add(&name, Account::new(0)).unwrap();
+            sign_in(&mut accounts, &name, &name, 0);
+            accounts.remove(&name).unwrap();
+        }
+        assert_eq!(accounts.grants.len(), 1);
         assert!(accounts.granted("his").is_ok());
     }
 

@@ -87,7 +87,7 @@ async fn whoever_signed_in_long_ago_signs_in_again_before_what_is_final() {
     assert_eq!(status, StatusCode::OK);
     let gone = issuer.sign_in("alice@example.com", "correct horse");
     assert_eq!(refusal(gone), Refusal::InvalidLoginCredentials);
-    assert_eq!(refusal(issuer.refresh(&again.refresh_token)), Refusal::InvalidRefreshToken);
+    assert_eq!(refusal(issuer.refresh(&again.refresh_token)), Refusal::UserNotFound);
     assert!(issuer.sign_up("alice@example.com", "correct horse").is_ok());
 }
 
