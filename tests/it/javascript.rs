@@ -6,6 +6,7 @@ mod host;
 mod clients;
 mod table;
 mod parity;
+mod firebase;
 #[expect(dead_code, reason = "its scripts are not run here")]
 #[expect(clippy::duplicate_mod, reason = "grpcio's tests keep it to themselves")]
 #[path = "grpcio/python.rs"]

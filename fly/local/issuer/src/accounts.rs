@@ -1,12 +1,16 @@
 //! Who has an account, and who may refresh. Pure: no clock, no chance, no files.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::{Refusal, password};
+use crate::{
+    Refusal,
+    account::{Account, Change, Provider},
+};
 
 /// How many accounts are kept.
 pub(crate) const ACCOUNTS_MAX: usize = 10_000;
@@ -14,7 +18,8 @@ pub(crate) const ACCOUNTS_MAX: usize = 10_000;
 /// How many sign-ins of one account can be refreshed; the oldest makes way.
 const GRANTS_PER_ACCOUNT_MAX: usize = 20;
 
-const EMAIL_BYTES_MAX: usize = 254;
+/// How many sign-ins of deleted accounts are remembered, to say why they are no good.
+const ORPHANS_MAX: usize = 1000;
 
 /// All accounts.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -25,17 +30,11 @@ pub(crate) struct Accounts {
     grants: BTreeMap<String, Grant>,
 }
 
-/// One account.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Account {
-    /// In lower case. None: anonymous.
-    pub(crate) email: Option<String>,
-    pub(crate) password: Option<password::Hash>,
-    pub(crate) is_disabled: bool,
-    pub(crate) created_ms: i64,
-    pub(crate) signed_in_ms: i64,
-    /// Sign-ins before this were revoked.
-    pub(crate) valid_since_ms: i64,
+/// Who signs in, how, and with which claims of their custom token.
+pub(crate) struct SignIn {
+    pub(crate) user_id: String,
+    pub(crate) provider: Provider,
+    pub(crate) claims: Map<String, Value>,
 }
 
 /// What a refresh token stands for.
@@ -43,29 +42,11 @@ pub(crate) struct Account {
 pub(crate) struct Grant {
     pub(crate) user_id: String,
     pub(crate) provider: Provider,
+    pub(crate) claims: Map<String, Value>,
     pub(crate) auth_secs: i64,
     is_revoked: bool,
     /// Counts up within an account: two sign-ins may share a second.
     number: u64,
-}
-
-/// How somebody signed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Provider {
-    Password,
-    Anonymous,
-    Custom,
-}
-
-/// Reads an email address, in the one case they are compared in.
-pub(crate) fn email(text: &str) -> Result<String, Refusal> {
-    let is_part = |part: &str| !part.is_empty() && !part.contains(['@', ' ']);
-    let is_email = text.split_once('@').is_some_and(|(who, host)| is_part(who) && is_part(host));
-    if !is_email || text.len() > EMAIL_BYTES_MAX || text.contains(char::is_control) {
-        return Err(Refusal::InvalidEmail);
-    }
-    Ok(text.to_lowercase())
 }
 
 impl Accounts {
@@ -74,9 +55,20 @@ impl Accounts {
     }
 
     pub(crate) fn by_email(&self, email: &str) -> Option<(String, Account)> {
-        let is_it = |account: &Account| account.email.as_deref() == Some(email);
+        let is_it = |account: &Account| account.address() == Some(email);
         let (user_id, account) = self.accounts.iter().find(|(_, account)| is_it(account))?;
         Some((user_id.clone(), account.clone()))
+    }
+
+    /// So many accounts behind this one, in the order of their ids.
+    pub(crate) fn after(&self, user_id: &str, count: usize) -> Vec<(String, Account)> {
+        let behind = (Bound::Excluded(user_id), Bound::Unbounded);
+        let behind = self.accounts.range::<str, _>(behind).take(count);
+        behind.map(|(user_id, account)| (user_id.clone(), account.clone())).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.accounts.len()
     }
 
     pub(crate) fn check_can_add(&self, email: Option<&str>) -> Result<(), Refusal> {
@@ -88,20 +80,39 @@ impl Accounts {
     }
 
     pub(crate) fn add(&mut self, user_id: &str, account: Account) -> Result<(), Refusal> {
-        self.check_can_add(account.email.as_deref())?;
+        self.check_can_add(account.address())?;
+        if self.accounts.contains_key(user_id) {
+            return Err(Refusal::DuplicateLocalId);
+        }
         self.accounts.insert(user_id.to_owned(), account);
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, user_id: &str) -> Result<(), Refusal> {
+        self.accounts.remove(user_id).ok_or(Refusal::UserNotFound)?;
+        // Revoked, so that whoever is given the same id later does not inherit them.
+        for grant in self.grants.values_mut().filter(|grant| grant.user_id == user_id) {
+            grant.is_revoked = true;
+        }
+        let is_orphan = |grant: &Grant| !self.accounts.contains_key(&grant.user_id);
+        if self.grants.values().filter(|grant| is_orphan(grant)).count() > ORPHANS_MAX {
+            self.grants.retain(|_, grant| self.accounts.contains_key(&grant.user_id));
+        }
         Ok(())
     }
 
     /// Notes that an account has just signed in, and that `refresh_token` continues it.
     pub(crate) fn grant(
         &mut self,
-        user_id: &str,
-        provider: Provider,
+        sign_in: SignIn,
         refresh_token: &str,
         now_ms: i64,
-    ) -> Result<Account, Refusal> {
-        let account = self.accounts.get_mut(user_id).ok_or(Refusal::UserNotFound)?;
+    ) -> Result<(Grant, Account), Refusal> {
+        let SignIn { user_id, provider, claims } = sign_in;
+        let account = self.accounts.get_mut(&user_id).ok_or(Refusal::UserNotFound)?;
+        if account.is_disabled() {
+            return Err(Refusal::UserDisabled);
+        }
         account.signed_in_ms = now_ms;
         let account = account.clone();
 
@@ -114,36 +125,58 @@ impl Accounts {
             self.grants.remove(hash);
         }
 
-        let (user_id, auth_secs) = (user_id.to_owned(), now_ms.div_euclid(1000));
-        let grant = Grant { user_id, provider, auth_secs, is_revoked: false, number };
-        self.grants.insert(hash(refresh_token), grant);
-        Ok(account)
+        let auth_secs = now_ms.div_euclid(1000);
+        let grant = Grant { user_id, provider, claims, auth_secs, is_revoked: false, number };
+        self.grants.insert(hash(refresh_token), grant.clone());
+        Ok((grant, account))
     }
 
     /// What a refresh token stands for, if it still does.
     pub(crate) fn granted(&self, refresh_token: &str) -> Result<(Grant, Account), Refusal> {
         let grant = self.grants.get(&hash(refresh_token)).ok_or(Refusal::InvalidRefreshToken)?;
         let account = self.accounts.get(&grant.user_id).ok_or(Refusal::UserNotFound)?;
-        match (account.is_disabled, grant.is_revoked) {
+        match (account.is_disabled(), grant.is_revoked) {
             (true, _) => Err(Refusal::UserDisabled),
             (false, true) => Err(Refusal::TokenExpired),
             (false, false) => Ok((grant.clone(), account.clone())),
         }
     }
 
-    pub(crate) fn revoke(&mut self, user_id: &str, now_ms: i64) -> Result<(), Refusal> {
-        let account = self.accounts.get_mut(user_id).ok_or(Refusal::UserNotFound)?;
-        account.valid_since_ms = now_ms;
-        // Marked one by one: by time alone, a sign-in within the same second would slip through.
-        for grant in self.grants.values_mut().filter(|grant| grant.user_id == user_id) {
-            grant.is_revoked = true;
+    /// Changes an account. Whatever its sign-ins rested on, if it changes, revokes them.
+    pub(crate) fn change(
+        &mut self,
+        user_id: &str,
+        change: Change,
+        now_ms: i64,
+    ) -> Result<Account, Refusal> {
+        let account = self.accounts.get(user_id).ok_or(Refusal::UserNotFound)?;
+        let owner = change.email.as_deref().and_then(|email| self.by_email(email));
+        if owner.is_some_and(|(owner, _)| owner != user_id) {
+            return Err(Refusal::EmailExists);
         }
-        Ok(())
+        let since_ms = match change.valid_since_secs {
+            Some(secs) => Some(secs.saturating_mul(1000)),
+            None => change.is_of_credentials(account).then_some(now_ms),
+        };
+        if let Some(since_ms) = since_ms {
+            self.revoke(user_id, since_ms)?;
+        }
+        let account = self.accounts.get_mut(user_id).ok_or(Refusal::UserNotFound)?;
+        account.change(change);
+        Ok(account.clone())
     }
 
-    pub(crate) fn disable(&mut self, user_id: &str) -> Result<(), Refusal> {
+    /// Revokes what was granted until then.
+    pub(crate) fn revoke(&mut self, user_id: &str, since_ms: i64) -> Result<(), Refusal> {
         let account = self.accounts.get_mut(user_id).ok_or(Refusal::UserNotFound)?;
-        account.is_disabled = true;
+        account.valid_since_ms = since_ms;
+        // Marked one by one: compared later, a sign-in within the same second would slip through.
+        let is_theirs = |grant: &&mut Grant| {
+            grant.user_id == user_id && grant.auth_secs <= since_ms.div_euclid(1000)
+        };
+        for grant in self.grants.values_mut().filter(is_theirs) {
+            grant.is_revoked = true;
+        }
         Ok(())
     }
 }
@@ -152,74 +185,89 @@ fn hash(refresh_token: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, refresh_token.as_bytes()))
 }
 
-// === impl Account ===
-
-impl Account {
-    pub(crate) fn new(
-        email: Option<String>,
-        password: Option<password::Hash>,
-        now_ms: i64,
-    ) -> Self {
-        Self {
-            email,
-            password,
-            is_disabled: false,
-            created_ms: now_ms,
-            signed_in_ms: now_ms,
-            valid_since_ms: now_ms,
-        }
-    }
-}
-
-// === impl Provider ===
-
-impl Provider {
-    /// As tokens name it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Password => "password",
-            Self::Anonymous => "anonymous",
-            Self::Custom => "custom",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_compared_in_lower_case() {
-        assert_eq!(email("Alice@Example.COM").unwrap(), "alice@example.com");
-        for wrong in ["", "alice", "@b", "a@", "a@b@c", "a b@c", "a@b\n"] {
-            assert_eq!(email(wrong), Err(Refusal::InvalidEmail), "{wrong:?}");
-        }
-        assert_eq!(email(&format!("a@{}", "b".repeat(300))), Err(Refusal::InvalidEmail));
-    }
-
-    #[test]
     fn there_is_a_last_account() {
         let mut accounts = Accounts::default();
         for number in 0..ACCOUNTS_MAX {
-            accounts.add(&number.to_string(), Account::new(None, None, 0)).unwrap();
+            accounts.add(&number.to_string(), Account::new(0)).unwrap();
         }
-        let refused = accounts.add("one more", Account::new(None, None, 0)).unwrap_err();
+        let refused = accounts.add("one more", Account::new(0)).unwrap_err();
         assert_eq!(refused, Refusal::QuotaExceeded);
         assert!(refused.to_string().contains("10000 accounts"), "{refused}");
     }
 
     #[test]
     fn the_oldest_sign_in_makes_way() {
-        let mut accounts = Accounts::default();
-        accounts.add("alice", Account::new(None, None, 0)).unwrap();
-        accounts.add("bob", Account::new(None, None, 0)).unwrap();
-        accounts.grant("bob", Provider::Anonymous, "bob's", 0).unwrap();
+        let mut accounts = of(["alice", "bob"]);
+        sign_in(&mut accounts, "bob", "bob's", 0);
         for number in 0..=GRANTS_PER_ACCOUNT_MAX {
-            accounts.grant("alice", Provider::Anonymous, &number.to_string(), 0).unwrap();
+            sign_in(&mut accounts, "alice", &number.to_string(), 0);
         }
         assert!(matches!(accounts.granted("0"), Err(Refusal::InvalidRefreshToken)));
         for kept in ["1", "20", "bob's"] {
             assert!(accounts.granted(kept).is_ok(), "{kept}");
         }
+    }
+
+    #[test]
+    fn what_was_granted_until_then_is_revoked_and_nothing_later() {
+        let mut accounts = of(["alice"]);
+        sign_in(&mut accounts, "alice", "first", 10_000);
+        sign_in(&mut accounts, "alice", "same second", 20_999);
+        sign_in(&mut accounts, "alice", "later", 21_000);
+        let change = Change { valid_since_secs: Some(20), ..Change::default() };
+        let alice = accounts.change("alice", change, 99_000).unwrap();
+        assert_eq!(alice.valid_since_ms, 20_000);
+        assert!((alice.has_revoked(19), alice.has_revoked(20)) == (true, false));
+        for revoked in ["first", "same second"] {
+            let refused = accounts.granted(revoked).err();
+            assert_eq!(refused, Some(Refusal::TokenExpired), "{revoked}");
+        }
+        assert!(accounts.granted("later").is_ok());
+    }
+
+    #[test]
+    fn whoever_is_removed_leaves_nothing_to_whoever_has_their_id_next() {
+        let mut accounts = of(["alice", "bob"]);
+        sign_in(&mut accounts, "alice", "hers", 0);
+        sign_in(&mut accounts, "bob", "his", 0);
+        accounts.remove("alice").unwrap();
+        assert_eq!(accounts.remove("alice"), Err(Refusal::UserNotFound));
+        assert_eq!(accounts.granted("hers").err(), Some(Refusal::UserNotFound));
+        accounts.add("alice", Account::new(0)).unwrap();
+        assert_eq!(accounts.granted("hers").err(), Some(Refusal::TokenExpired));
+        assert!(accounts.granted("his").is_ok());
+    }
+
+    #[test]
+    fn those_who_were_removed_are_forgotten_in_the_end() {
+        let mut accounts = of(["bob"]);
+        sign_in(&mut accounts, "bob", "his", 0);
+        for number in 0..=ORPHANS_MAX {
+            let name = number.to_string();
+            accounts.add(&name, Account::new(0)).unwrap();
+            sign_in(&mut accounts, &name, &name, 0);
+            accounts.remove(&name).unwrap();
+        }
+        assert_eq!(accounts.grants.len(), 1);
+        assert!(accounts.granted("his").is_ok());
+    }
+
+    fn of<const N: usize>(names: [&str; N]) -> Accounts {
+        let mut accounts = Accounts::default();
+        for name in names {
+            accounts.add(name, Account::new(0)).unwrap();
+        }
+        accounts
+    }
+
+    fn sign_in(accounts: &mut Accounts, user_id: &str, refresh_token: &str, now_ms: i64) {
+        let (user_id, claims) = (user_id.to_owned(), Map::new());
+        let sign_in = SignIn { user_id, provider: Provider::Anonymous, claims };
+        accounts.grant(sign_in, refresh_token, now_ms).unwrap();
     }
 }

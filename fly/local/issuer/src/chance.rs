@@ -24,6 +24,11 @@ pub(crate) fn token() -> Result<String, Error> {
     Ok(URL_SAFE_NO_PAD.encode(bytes::<96>()?))
 }
 
+/// A code that stands in a link.
+pub(crate) fn code() -> Result<String, Error> {
+    Ok(URL_SAFE_NO_PAD.encode(bytes::<40>()?))
+}
+
 pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).map_err(Error::Crypto)?;

@@ -86,6 +86,54 @@ pub enum Refusal {
     /// The client asked for what this issuer does not do.
     #[error("OPERATION_NOT_ALLOWED")]
     OperationNotAllowed,
+    /// Whoever signed in long ago signs in again before changing what they sign in with.
+    #[error("CREDENTIAL_TOO_OLD_LOGIN_AGAIN")]
+    CredentialTooOld,
+    /// No account has this email address.
+    #[error("EMAIL_NOT_FOUND")]
+    EmailNotFound,
+    /// The user id is missing.
+    #[error("MISSING_LOCAL_ID")]
+    MissingLocalId,
+    /// Another account has this user id.
+    #[error("DUPLICATE_LOCAL_ID")]
+    DuplicateLocalId,
+    /// What sign-ins are to be revoked until is no time.
+    #[error("INVALID_VALID_SINCE")]
+    InvalidValidSince,
+    /// The custom claims are no JSON object.
+    #[error("INVALID_CLAIMS")]
+    InvalidClaims,
+    /// The custom claims are longer than 1,000 characters.
+    #[error("CLAIMS_TOO_LARGE")]
+    ClaimsTooLarge,
+    /// A custom claim has a name that tokens use themselves.
+    #[error("FORBIDDEN_CLAIM : {0}")]
+    ForbiddenClaim(&'static str),
+    /// The custom token is missing.
+    #[error("MISSING_CUSTOM_TOKEN")]
+    MissingCustomToken,
+    /// The custom token is not one.
+    #[error("INVALID_CUSTOM_TOKEN")]
+    InvalidCustomToken,
+    /// What the code is to be for is missing.
+    #[error("MISSING_REQ_TYPE")]
+    MissingRequestType,
+    /// The code is missing.
+    #[error("MISSING_OOB_CODE")]
+    MissingOobCode,
+    /// The code is unknown, used, or for something else.
+    #[error("INVALID_OOB_CODE")]
+    InvalidOobCode,
+    /// The code is too old.
+    #[error("EXPIRED_OOB_CODE")]
+    ExpiredOobCode,
+    /// The identifier is missing.
+    #[error("MISSING_IDENTIFIER")]
+    MissingIdentifier,
+    /// This issuer has another project.
+    #[error("PROJECT_NOT_FOUND")]
+    ProjectNotFound,
     /// There are as many accounts as this issuer keeps.
     #[error(
         "QUOTA_EXCEEDED : This issuer keeps {ACCOUNTS_MAX} accounts at the most; remove its file \

@@ -1,17 +1,22 @@
-//! The key that signs, and how others get to know it.
+//! A key that signs, and how others get to know it.
+
+use std::sync::Arc;
 
 use aws_lc_rs::{
     digest,
     encoding::{AsDer, Pkcs8V1Der},
-    error::KeyRejected,
     rand::SystemRandom,
     rsa::KeySize,
     signature::{
         KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
     },
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{Algorithm, Header, crypto::aws_lc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Error;
@@ -19,34 +24,32 @@ use crate::Error;
 /// As many hexadecimal digits as Google's ids have.
 const ID_BYTES: usize = 20;
 
-/// An RSA key of 2048 bits.
+/// An RSA key of 2048 bits. Clones are the same key.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(crate) struct Key {
-    pair: RsaKeyPair,
+    pair: Arc<RsaKeyPair>,
     id: String,
+    /// PKCS #8, in base64: as it is kept.
+    kept: String,
 }
 
 impl Key {
     pub(crate) fn generate() -> Result<Self, Error> {
-        Ok(Self::of(RsaKeyPair::generate(KeySize::Rsa2048).map_err(Error::Crypto)?))
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(Error::Crypto)?;
+        let der: Pkcs8V1Der<'_> = pair.as_der().map_err(Error::Crypto)?;
+        let kept = STANDARD.encode(der.as_ref());
+        Ok(Self::of(pair, kept))
     }
 
-    pub(crate) fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyRejected> {
-        Ok(Self::of(RsaKeyPair::from_pkcs8(pkcs8)?))
-    }
-
-    pub(crate) fn to_pkcs8(&self) -> Result<Vec<u8>, Error> {
-        let der: Pkcs8V1Der<'_> = self.pair.as_der().map_err(Error::Crypto)?;
-        Ok(der.as_ref().to_vec())
-    }
-
-    fn of(pair: RsaKeyPair) -> Self {
+    fn of(pair: RsaKeyPair, kept: String) -> Self {
         // Whoever holds an issuer verifies its tokens next, and with two backends linked
         // jsonwebtoken picks none. It may have been chosen before.
         aws_lc::DEFAULT_PROVIDER.install_default().unwrap_or_default();
         let hash = digest::digest(&digest::SHA256, pair.public_key().as_ref());
         let digits = hash.as_ref().iter().take(ID_BYTES).map(|byte| format!("{byte:02x}"));
         let id = digits.collect::<Vec<_>>().concat();
-        Self { pair, id }
+        Self { pair: Arc::new(pair), id, kept }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -58,17 +61,17 @@ impl Key {
         Header { kid: Some(self.id.clone()), ..Header::new(Algorithm::RS256) }
     }
 
-    pub(crate) fn jwk_set(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let public = self.pair.public_key();
         let encode = |number: &[u8]| URL_SAFE_NO_PAD.encode(number);
-        json!({ "keys": [{
+        json!({
             "kty": "RSA",
             "alg": "RS256",
             "use": "sig",
             "kid": self.id,
             "n": encode(public.modulus().big_endian_without_leading_zero()),
             "e": encode(public.exponent().big_endian_without_leading_zero()),
-        }] })
+        })
     }
 
     /// Signs with RS256, whatever `header` says.
@@ -95,5 +98,21 @@ impl Key {
             .ok()?;
         let (_, claims) = message.split_once('.')?;
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+    }
+}
+
+impl TryFrom<String> for Key {
+    type Error = String;
+
+    fn try_from(kept: String) -> Result<Self, String> {
+        let pkcs8 = STANDARD.decode(&kept).map_err(|error| error.to_string())?;
+        let pair = RsaKeyPair::from_pkcs8(&pkcs8).map_err(|error| error.to_string())?;
+        Ok(Self::of(pair, kept))
+    }
+}
+
+impl From<Key> for String {
+    fn from(key: Key) -> Self {
+        key.kept
     }
 }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Refusal, chance};
 
-const CHARS_MIN: usize = 6;
+/// The fewest characters of a password.
+pub(crate) const CHARS_MIN: usize = 6;
 
 /// Fewer than a server on the internet would take: this one stays at home, and tests sign up often.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(60_000).expect("60,000 is not zero");

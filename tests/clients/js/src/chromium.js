@@ -17,10 +17,12 @@ const ARGUMENTS = [
 
 const BLANK = "<!doctype html><title>Clients</title><script type=module src=browser.js></script>";
 
-// What the origins serve: the clients by themselves, and a page that people could use.
+const PAGES = ["account", "page"];
+
+// What the origins serve: the clients by themselves, and pages that people could use.
 async function files() {
   const { outputFiles } = await build({
-    entryPoints: ["src/browser.js", "page/page.js"],
+    entryPoints: ["src/browser.js", ...PAGES.map((name) => `page/${name}.js`)],
     entryNames: "[name]",
     bundle: true,
     format: "esm",
@@ -28,8 +30,9 @@ async function files() {
     write: false,
   });
   const scripts = outputFiles.map(({ path, text }) => [path, ["text/javascript", text]]);
-  const page = await readFile("page/index.html", "utf8");
-  return new Map([...scripts, ["/", ["text/html", BLANK]], ["/page", ["text/html", page]]]);
+  const read = async (name) => [`/${name}`, ["text/html", await readFile(`page/${name}.html`)]];
+  const pages = await Promise.all(PAGES.map(read));
+  return new Map([...scripts, ["/", ["text/html", BLANK]], ...pages]);
 }
 
 async function origin(files) {

@@ -78,6 +78,12 @@ const deeds = {
     return within.evaluate(post, [url, body]);
   },
 
+  // Calls Firebase's Admin SDK, which is loaded when it is first needed.
+  async administer(order) {
+    const { administer } = await import("./admin.js");
+    return administer(order);
+  },
+
   // Opens the page that people use.
   async open({ id, url }) {
     browser ??= chromium.launch();
@@ -94,6 +100,15 @@ const deeds = {
   // Waits until the page shows it; tells the element's text.
   async shows({ page, selector }) {
     return pages.get(page).locator(selector).innerText();
+  },
+  // Waits until the element's text begins so; tells all of it.
+  async becomes({ page, selector, text }) {
+    const begins = ([selector, text]) => {
+      const shown = document.querySelector(selector).innerText;
+      return shown.startsWith(text) && { shown };
+    };
+    const found = await pages.get(page).waitForFunction(begins, [selector, text]);
+    return (await found.jsonValue()).shown;
   },
 };
 

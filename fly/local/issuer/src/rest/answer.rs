@@ -20,6 +20,8 @@ pub(super) enum Failure {
     Refused(Refusal),
     /// The body is not what it should be, and why.
     Malformed(String),
+    /// Neither an app's call nor the owner's.
+    Unauthenticated,
     TooLarge,
     NotFound,
     Method,
@@ -28,6 +30,13 @@ pub(super) enum Failure {
 }
 
 // === impl Answer ===
+
+impl Answer {
+    /// An answer that says no more than of which kind it is.
+    pub(super) fn of(kind: &str) -> Self {
+        Self(Map::from_iter([("kind".to_owned(), json!(kind))]))
+    }
+}
 
 impl From<Map<String, Value>> for Answer {
     fn from(fields: Map<String, Value>) -> Self {
@@ -80,6 +89,12 @@ impl IntoResponse for Failure {
             Self::Malformed(why) => {
                 let message = format!("Invalid payload received. {why}");
                 (StatusCode::BAD_REQUEST, message, "parseError", Some("INVALID_ARGUMENT"))
+            }
+            Self::Unauthenticated => {
+                let message = "Request had invalid authentication credentials. This issuer knows \
+                               no other than `Bearer owner`.";
+                let status = Some("UNAUTHENTICATED");
+                (StatusCode::UNAUTHORIZED, message.to_owned(), "unauthorized", status)
             }
             Self::TooLarge => {
                 let message = "Request payload size exceeds the limit.".to_owned();

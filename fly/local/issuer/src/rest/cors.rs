@@ -23,7 +23,7 @@ pub(super) async fn allow_everyone(request: Request, next: Next) -> Response {
 
 fn preflight(asked: &HeaderMap) -> HeaderMap {
     let mut allowed = HeaderMap::new();
-    let methods = HeaderValue::from_static("GET, POST, OPTIONS");
+    let methods = HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
     allowed.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
     // SDKs send headers of their own, and more with every version.
     if let Some(headers) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {

@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests expect as tests do")]
 
+mod update;
+mod owner;
+mod codes;
+mod keys;
+
 use std::{fs, os::unix::fs::PermissionsExt, thread, time::Duration};
 
 use axum::{
@@ -153,7 +158,7 @@ async fn what_cannot_be_read_is_an_invalid_argument() {
     assert_eq!((status, &answer["error"]["code"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!(413)));
     let (status, answer) = send(&issuer, get_request(SIGN_UP)).await;
     assert_eq!((status, &answer["error"]["code"]), (StatusCode::METHOD_NOT_ALLOWED, &json!(405)));
-    let (status, answer) = send(&issuer, get_request("/v1/projects")).await;
+    let (status, answer) = send(&issuer, get_request("/v1/tenants")).await;
     assert_eq!((status, &answer["error"]["status"]), (StatusCode::NOT_FOUND, &json!("NOT_FOUND")));
 }
 

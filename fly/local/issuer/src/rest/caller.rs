@@ -1,0 +1,59 @@
+//! Who asks: an app, or an administrator.
+
+use std::collections::HashMap;
+
+use axum::{
+    extract::{FromRequestParts, Path, Request, State},
+    http::{HeaderMap, header, request::Parts},
+    middleware::Next,
+    response::Response,
+};
+
+use super::answer::Failure;
+use crate::{Issuer, Refusal};
+
+/// What the Admin SDK shows to an emulator, where Google would see an access token.
+const OWNER: &str = "Bearer owner";
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// It answers for the holders of ID tokens alone.
+    App,
+    /// It answers for everybody.
+    Owner,
+}
+
+impl Caller {
+    fn of(headers: &HeaderMap) -> Result<Self, Failure> {
+        match headers.get(header::AUTHORIZATION) {
+            None => Ok(Self::App),
+            Some(shown) if shown == OWNER => Ok(Self::Owner),
+            Some(_) => Err(Failure::Unauthenticated),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
+        Self::of(&parts.headers)
+    }
+}
+
+/// Lets the owner alone through to what stands under this issuer's project.
+pub(super) async fn is_owner(
+    State(issuer): State<Issuer>,
+    Path(path): Path<HashMap<String, String>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
+    if Caller::of(request.headers())? != Caller::Owner {
+        return Err(Failure::Unauthenticated);
+    }
+    match path.get("project") {
+        Some(project) if project == issuer.project() => Ok(next.run(request).await),
+        _ => Err(Refusal::ProjectNotFound.into()),
+    }
+}
