@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Bench {
     outbound: Outbound,
     metrics: Metrics,
+    clock: Clock,
 }
 
 impl Bench {
@@ -36,7 +37,8 @@ impl Bench {
     fn with(settings: Settings) -> Self {
         let metrics = Metrics::new(|_service| false);
         let clock = Clock::at(1_700_000_000);
-        Self { outbound: Outbound::new(settings, &metrics, clock, None), metrics }
+        let outbound = Outbound::new(settings, &metrics, clock.clone(), None);
+        Self { outbound, metrics, clock }
     }
 
     fn http(&self, stub: &Stub) -> Http {
