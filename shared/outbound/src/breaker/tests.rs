@@ -207,7 +207,7 @@ fn half_of_enough_attempts_within_the_window_open_it() {
     assert!(!outcomes(20, 0, Duration::from_secs(2)), "too long ago");
 
     let mut world = World::new();
-    for pause in [[0; 9].as_slice(), &[10_000]].concat() {
+    for pause in [[0; 9].as_slice(), &[15_000]].concat() {
         world.happens(Event::Pass(pause));
         world.happens(Event::Admit);
         world.happens(Event::Settle(0, Verdict::Ill));
