@@ -1,11 +1,11 @@
 //! Calls to functions of ours.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use call::{Call, IdempotencyKey};
-use fault::Reason;
+use fault::{Cause, Reason};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use outbound::{Error, Function, Settings};
+use outbound::{Error, Function, Settings, Tokens};
 use proto::user::v1::{
     CreateProfileRequest, GetProfileRequest, Profile, user_service_client::UserServiceClient,
 };
@@ -203,4 +203,41 @@ async fn after_a_sleep_the_connections_are_made_anew() {
         client.call(&within(PATIENCE), &outbound::Request::get("/x")).await.unwrap();
         assert_eq!((functions.connections(), http.connections()), (connections, connections));
     }
+}
+
+/// Gives a token of the callee's name, or none.
+#[derive(Debug)]
+struct Issued(Option<&'static str>);
+
+impl Tokens for Issued {
+    fn token<'t>(
+        &'t self,
+        callee: &'t str,
+    ) -> Pin<Box<dyn Future<Output = Result<HeaderValue, Cause>> + Send + 't>> {
+        let token = self.0.map(|token| format!("{token} for {callee}"));
+        let token = token.and_then(|token| HeaderValue::from_str(&token).ok());
+        Box::pin(std::future::ready(token.ok_or_else(|| "no issuer".into())))
+    }
+}
+
+#[tokio::test]
+async fn a_function_is_shown_our_own_token_or_is_not_called() {
+    let stub = Stub::grpc(|_number| Reply::Profile).await;
+    for token in [Some("a token"), None] {
+        let mut bench = Bench::new();
+        bench.shows(Issued(token));
+        let function = bench.function(&stub);
+        for _ in 0..20 {
+            let outcome = get(&function, &within(PATIENCE)).await;
+            match token {
+                Some(_) => assert_eq!(outcome.unwrap().handle, "ada"),
+                // And the function is not blamed for it.
+                None => assert!(matches!(outcome, Err(Error::Unavailable { .. })), "{outcome:?}"),
+            }
+        }
+    }
+    let seen = stub.seen();
+    assert_eq!(seen.len(), 20);
+    assert!(seen.iter().all(|seen| seen.header("x-mayfly-service") == Some("a token for stub")));
+    assert!(seen.iter().all(|seen| seen.header("authorization").is_some()));
 }
