@@ -6,3 +6,4 @@ mod good_tokens;
 mod hostile_keys;
 mod outages;
 mod properties;
+mod services;

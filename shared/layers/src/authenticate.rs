@@ -10,7 +10,7 @@ use call::Call;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use http_body::Body as _;
-use identity::{Caller, Verifier, bearer};
+use identity::{Caller, Person, ServiceName, Verifier, bearer, service_token};
 use proto::{Access, Kind, Method};
 use revocation::Revocations;
 use tonic::body::Body;
@@ -56,21 +56,51 @@ async fn admit(
     method: Option<&Method>,
     headers: &HeaderMap,
 ) -> Result<Caller, BoxError> {
-    let any_of = match method.map(|method| method.rule.access) {
-        // A path in no contract has no handler either; tonic's router says so. And a public RPC
-        // looks at no token: an expired one must not stand in the way of a new one.
-        None | Some(Access::Public) => return Ok(Caller::Nobody),
-        Some(Access::SignedIn) => None,
-        Some(Access::Role { any_of }) => Some(any_of),
-        Some(Access::Service { .. }) => return Err(Forbidden::Service.into()),
+    let Some(method) = method else {
+        // A path in no contract has no handler either; tonic's router says so.
+        return Ok(Caller::Nobody);
     };
-    let person = gate.verifier.verify(bearer(headers)?).await?;
-    gate.revocations.check(&person).await?;
-    let has_one = |any_of: &[&str]| person.roles.iter().any(|role| any_of.contains(&role.as_str()));
-    if any_of.is_some_and(|any_of| !has_one(any_of)) {
-        return Err(Forbidden::Role.into());
-    }
+    let person = match method.rule.access {
+        // A public RPC looks at no token: an expired one must not stand in the way of a new one.
+        Access::Public => return Ok(Caller::Nobody),
+        Access::Service { callers } => {
+            return Ok(Caller::Service(gate.service(method, callers, headers).await?));
+        }
+        Access::SignedIn => gate.person(headers).await?,
+        Access::Role { any_of } => {
+            let person = gate.person(headers).await?;
+            if !any_of.iter().any(|role| person.has_role(role)) {
+                return Err(Forbidden::Role.into());
+            }
+            person
+        }
+    };
     Ok(Caller::Person(person))
+}
+
+impl Gate {
+    /// The person whose token it is, if it still counts.
+    async fn person(&self, headers: &HeaderMap) -> Result<Arc<Person>, BoxError> {
+        let person = self.verifier.verify(bearer(headers)?).await?;
+        self.revocations.check(&person).await?;
+        Ok(person)
+    }
+
+    /// The function that calls, if it is one of `callers`.
+    async fn service(
+        &self,
+        method: &Method,
+        callers: &[&str],
+        headers: &HeaderMap,
+    ) -> Result<ServiceName, BoxError> {
+        let Some(token) = service_token(headers)? else {
+            // A person is known and may not call this; a stranger is told that they are one.
+            let _person = self.person(headers).await?;
+            return Err(Forbidden::Service.into());
+        };
+        let name = self.verifier.verify_service(token, method.function()).await?;
+        if callers.contains(&name.as_str()) { Ok(name) } else { Err(Forbidden::Service.into()) }
+    }
 }
 
 /// A stream's answer, for as long as its caller may have it.
