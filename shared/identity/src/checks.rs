@@ -64,9 +64,7 @@ mod tests {
     }
 
     /// Whether a future has nothing to say yet.
-    async fn is_pending(
-        future: &mut (impl Future<Output = Result<bool, Error>> + Unpin),
-    ) -> bool {
+    async fn is_pending(future: &mut (impl Future<Output = Result<bool, Error>> + Unpin)) -> bool {
         std::future::poll_fn(|cx| {
             std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())
         })

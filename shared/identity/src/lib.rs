@@ -21,6 +21,7 @@ mod source;
 mod pace;
 mod fetch;
 mod keys;
+mod x509;
 
 #[cfg(test)]
 mod tests;

@@ -70,7 +70,7 @@ impl Settings {
                 name: "JWKS_URL",
                 need: Need::Default(GOOGLE_KEYS),
                 expects: "an https URL, or http on this machine",
-                about: "where the keys of the tokens are",
+                about: "where the keys of the tokens are, as JWK or as certificates",
             },
             url,
         );
