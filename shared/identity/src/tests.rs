@@ -1,5 +1,7 @@
 //! The whole of it against a key server on this machine.
 
+mod tokens;
+mod shapes;
 mod support;
 mod hostile_tokens;
 mod good_tokens;
