@@ -70,7 +70,8 @@ async fn the_emulators_setting_changes_nothing_but_a_warning() {
     };
     // {"alg":"none","typ":"JWT"}
     let unsigned = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{claims}.");
-    let mallory = Person { token: Some(unsigned), ..ada };
+    let mut mallory = ada;
+    mallory.token = Some(unsigned);
     let (status, told) = mallory.json("GetProfile", &json!({})).await;
     assert_eq!((status, &told["code"]), (401, &json!("unauthenticated")), "{told}");
 
