@@ -34,7 +34,7 @@ impl Checks {
     }
 
     /// Runs a check when it is its turn, or says that too many wait already.
-    pub(crate) async fn run(&self, check: impl FnOnce() -> bool) -> Result<bool, Error> {
+    pub(crate) async fn run(&self, check: impl FnOnce() -> bool + Send) -> Result<bool, Error> {
         let place = self.places.try_acquire().map_err(|_full| Error::Busy)?;
         // Neither is ever closed.
         let turn = self.running.acquire().await.map_err(|_closed| Error::Busy)?;

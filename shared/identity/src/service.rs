@@ -51,7 +51,7 @@ pub(crate) fn visit(
     if OF_PERSONS.iter().any(|name| claims.contains_key(*name)) {
         return Err(Error::Invalid("a claim of persons"));
     }
-    let callee = ServiceName::parse(rules.audience).ok_or(Error::Invalid("aud is no service"))?;
+    let visited = ServiceName::parse(rules.audience).ok_or(Error::Invalid("aud is no service"))?;
     let caller = caller(claims, app_prefix).ok_or(Error::Invalid("the caller is no service"))?;
     let Times { issue, expire } = rules.times(claims, now)?;
     if expire <= issue || expire.saturating_sub(issue) > LIFE_SECS_MAX {
@@ -60,7 +60,7 @@ pub(crate) fn visit(
     if rules.expired(expire, now) {
         return Err(Error::Expired);
     }
-    Ok(Visit { caller, callee, expire_time: expire })
+    Ok(Visit { caller, callee: visited, expire_time: expire })
 }
 
 fn caller(claims: &Map<String, Value>, app_prefix: Option<&str>) -> Option<ServiceName> {

@@ -96,6 +96,7 @@ impl Settings {
 
 impl ServiceSettings {
     /// Reads them; they are off without an issuer, and an issuer of persons is none of services.
+    #[expect(clippy::option_option, reason = "as a reader answers: a fault, and absence")]
     fn read(reader: &mut Reader<'_>, person_issuer: Option<&str>) -> Option<Option<Self>> {
         let issuer = Setting {
             name: "SERVICE_ISSUER",

@@ -28,7 +28,7 @@ pub(crate) struct Signed<T> {
     checks: Checks,
 }
 
-impl<T: Said> Signed<T> {
+impl<T: Said + Send + Sync> Signed<T> {
     pub(crate) fn new(source: Source, skew_secs: i64, clock: Clock, checks: Checks) -> Self {
         Self { source: Arc::new(source), skew_secs, clock, cache: Cache::new(), checks }
     }
@@ -38,7 +38,7 @@ impl<T: Said> Signed<T> {
     pub(crate) async fn said(
         &self,
         token: &str,
-        read: impl FnOnce(&[u8], i64) -> Result<T, Error>,
+        read: impl FnOnce(&[u8], i64) -> Result<T, Error> + Send,
     ) -> Result<Arc<T>, Error> {
         if let Some(said) = self.remembered(token) {
             return said;

@@ -47,26 +47,22 @@ impl Verifier {
         let _installed = aws_lc::DEFAULT_PROVIDER.install_default();
         let skew_secs = i64::try_from(settings.skew.as_secs()).unwrap_or(i64::MAX);
         let checks = Checks::new();
-        let source = |url| Source::new(url, settings.stale_max, clock.clone(), tasks.clone());
+        let stale_max = settings.stale_max;
         let services = settings.services.as_ref().map(|services| Services {
             issuer: services.issuer.clone(),
             app_prefix: services.app_prefix.clone(),
             visits: Signed::new(
-                source(services.keys_url.clone()),
+                Source::new(services.keys_url.clone(), stale_max, clock.clone(), tasks.clone()),
                 skew_secs,
                 clock.clone(),
                 checks.clone(),
             ),
         });
+        let source = Source::new(settings.keys_url.clone(), stale_max, clock.clone(), tasks);
         Self(Arc::new(Inner {
             project_id: settings.project_id.clone(),
             issuer: settings.issuer.clone(),
-            persons: Signed::new(
-                source(settings.keys_url.clone()),
-                skew_secs,
-                clock.clone(),
-                checks,
-            ),
+            persons: Signed::new(source, skew_secs, clock, checks),
             services,
         }))
     }

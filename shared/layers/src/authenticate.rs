@@ -69,9 +69,7 @@ async fn admit(
         Access::SignedIn => gate.person(headers).await?,
         Access::Role { any_of } => {
             let person = gate.person(headers).await?;
-            if !any_of.iter().any(|role| person.has_role(role)) {
-                return Err(Forbidden::Role.into());
-            }
+            has_one(&person, any_of)?;
             person
         }
     };
@@ -99,8 +97,19 @@ impl Gate {
             return Err(Forbidden::Service.into());
         };
         let name = self.verifier.verify_service(token, method.function()).await?;
-        if callers.contains(&name.as_str()) { Ok(name) } else { Err(Forbidden::Service.into()) }
+        is_one(&name, callers)?;
+        Ok(name)
     }
+}
+
+/// Insists on one of some roles.
+fn has_one(person: &Person, any_of: &[&str]) -> Result<(), Forbidden> {
+    if any_of.iter().any(|role| person.has_role(role)) { Ok(()) } else { Err(Forbidden::Role) }
+}
+
+/// Insists on one of some functions.
+fn is_one(name: &ServiceName, callers: &[&str]) -> Result<(), Forbidden> {
+    if callers.contains(&name.as_str()) { Ok(()) } else { Err(Forbidden::Service) }
 }
 
 /// A stream's answer, for as long as its caller may have it.
@@ -155,5 +164,42 @@ where
                 None => inner.call(request).await,
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use identity::UserId;
+
+    use super::*;
+
+    #[test]
+    fn one_of_the_roles_is_enough_and_none_is_not() {
+        let may = |roles: &[&str], any_of: &[&str]| {
+            let person = Person {
+                user_id: UserId::parse("ada").unwrap(),
+                roles: roles.iter().map(ToString::to_string).collect(),
+                expire_time: 0,
+                auth_time: 0,
+                email: None,
+                email_verified: false,
+                sign_in_provider: None,
+                issue_time: 0,
+            };
+            has_one(&person, any_of).is_ok()
+        };
+        assert!(may(&["admin"], &["admin"]) && may(&["a", "admin"], &["owner", "admin"]));
+        for roles in [&[][..], &["Admin"], &["admin "], &["administrator"], &["", "admi"]] {
+            assert!(!may(roles, &["admin"]), "{roles:?}");
+        }
+        assert!(!may(&["admin"], &[]));
+    }
+
+    #[test]
+    fn a_function_may_be_called_by_those_it_names() {
+        let may =
+            |name, callers: &[&str]| is_one(&ServiceName::parse(name).unwrap(), callers).is_ok();
+        assert!(may("user", &["auth", "user"]));
+        assert!(!may("user", &["auth", "user-2", "use"]) && !may("user", &[]));
     }
 }
