@@ -142,6 +142,14 @@ async fn it_says_how_firebases_sdks_connect_and_how_its_key_is_changed() {
     for person in [ada, up.person(&again)] {
         assert_eq!(person.json("GetProfile", &json!({})).await.0, 404, "both are believed");
     }
+
+    // What would come by email is told where it runs.
+    let path = "/v1/accounts:sendOobCode?key=any";
+    let ask = json!({ "requestType": "PASSWORD_RESET", "email": "ada@example.com" }).to_string();
+    let nobody = Person::new(up.issuer, "nobody", None);
+    assert_eq!(nobody.post(path, ask, &[]).await.status, 200);
+    let is_told = || up.program.stdout().contains("mode=resetPassword").then_some(());
+    eventually(5, "the link is told", is_told).await;
     up.stop("INT").await;
 }
 
