@@ -114,8 +114,10 @@ impl Issuer {
     }
 
     /// What the tokens of functions say in `iss`, so that none of them is a person's.
+    ///
+    /// It is a name, where nothing answers: their keys are those of [`Issuer::key_path`].
     pub fn service_issuer_url(&self) -> String {
-        format!("{}/service", self.issuer_url())
+        format!("https://oidc.localhost/{}", self.0.project)
     }
 
     /// The project its tokens are for, as they say in `aud`.
