@@ -122,6 +122,20 @@ async fn firebases_own_sdk_signs_up_in_and_out_and_its_token_opens_a_function() 
     page.becomes("#who", &ada).await;
     assert_eq!(page.press("open").await, "well");
     assert_eq!(page.shows("#profile").await, format!("ada of {ada}"));
+
+    // Whoever has only looked around becomes somebody, and keeps what they have made.
+    assert_eq!(page.press("sign-out").await, "well");
+    assert_eq!(page.press("visit").await, "well");
+    let eve = page.shows("#who").await;
+    assert!(eve.len() == 28 && eve != ada, "{eve}");
+    assert_eq!(page.press("stay").await, "auth/email-already-in-use");
+    page.fill("#email", "eve@example.com").await;
+    assert_eq!(page.press("open").await, "well");
+    assert_eq!(page.press("stay").await, "well");
+    assert_eq!(page.press("sign-out").await, "well");
+    assert_eq!(page.press("sign-in").await, "well");
+    assert_eq!(page.press("open").await, "well");
+    assert_eq!(page.shows("#profile").await, format!("eve of {eve}"));
     page.end().await;
     clients.end().await;
 }
