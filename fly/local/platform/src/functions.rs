@@ -26,13 +26,15 @@ pub(crate) struct Decided {
     pub(crate) database: Database,
     /// Whose tokens are good.
     pub(crate) project: String,
-    /// Where the keys of those tokens are.
+    /// Where the keys of those tokens are, and of the functions' own.
     pub(crate) keys_url: String,
+    /// Who signs the functions' own.
+    pub(crate) service_issuer: String,
 }
 
 impl Decided {
     fn settings(&self, env: &Env) -> Vec<(&'static str, String)> {
-        let Self { address, internal_address, database, project, keys_url } = self;
+        let Self { address, internal_address, database, project, keys_url, service_issuer } = self;
         let direct_url = env.get("DATABASE_DIRECT_URL").unwrap_or(&database.runtime_url);
         vec![
             ("LISTEN_ADDR", address.to_string()),
@@ -41,6 +43,8 @@ impl Decided {
             ("DATABASE_DIRECT_URL", direct_url.to_owned()),
             ("FIREBASE_PROJECT_ID", project.clone()),
             ("JWKS_URL", keys_url.clone()),
+            ("SERVICE_ISSUER", service_issuer.clone()),
+            ("SERVICE_JWKS_URL", keys_url.clone()),
         ]
     }
 }
@@ -74,8 +78,8 @@ impl Functions {
 
     /// Builds them and serves them in a process of their own, which is replaced when they change.
     pub(crate) async fn watch(env: &Env, decided: Decided) -> Result<Self, Error> {
-        // What is wrong is told before anything is built.
-        read(env, &decided)?;
+        // What is wrong is told before anything is built. The issuer's lines are logged here.
+        telemetry::logs::start(&read(env, &decided)?.logs);
         let mut settings = decided.settings(env);
         settings.push(("DRAIN_SECS", env.get("DRAIN_SECS").unwrap_or(DRAIN_SECS).to_owned()));
         let Decided { address, internal_address, database, .. } = decided;
