@@ -22,7 +22,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use self::settings::Settings;
+pub use self::settings::{Settings, safe_url};
 pub use bearer::{TOKEN_BYTES_MAX, bearer};
 pub use caller::{Caller, Person, ServiceName, UserId};
 pub use fetch::FetchError;

@@ -44,7 +44,7 @@ impl Settings {
                 about: "who signs the tokens; unset, https://securetoken.google.com/<project>",
             },
             // The token's claim is compared letter by letter, so the text is kept as it is.
-            |text| url(text).map(|_good| text.to_owned()),
+            |text| safe_url(text).map(|_good| text.to_owned()),
         );
         let keys_url = reader.read(
             Setting {
@@ -53,7 +53,7 @@ impl Settings {
                 expects: "an https URL, or http on this machine",
                 about: "where the keys of the tokens are",
             },
-            url,
+            safe_url,
         );
         let skew = reader.secs(
             "TOKEN_SKEW_SECS",
@@ -79,8 +79,8 @@ fn project_id(text: &str) -> Option<String> {
     good.then(|| text.to_owned())
 }
 
-/// Reads a URL that nobody on the way can change the answer of.
-fn url(text: &str) -> Option<Url> {
+/// Reads a URL that nobody on the way can change the answer of: https, or http on this machine.
+pub fn safe_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let safe = match url.scheme() {
         "https" => true,
