@@ -120,6 +120,40 @@ async fn the_calls_it_prints_work_word_for_word() {
 }
 
 #[tokio::test]
+async fn it_says_how_firebases_sdks_connect_and_how_its_key_is_changed() {
+    let place = Place::new();
+    let up = place.start(&[]).await;
+    let issuer = up.issuer;
+    let connect = format!("connectAuthEmulator(auth, \"http://{issuer}\")   projectId: mayfly-dev");
+    assert!(up.report.contains(&connect), "{}", up.report);
+    assert!(up.report.contains(&format!("FIREBASE_AUTH_EMULATOR_HOST={issuer} ")));
+    if !has("curl") {
+        up.stop("INT").await;
+        return skip("there is no curl");
+    }
+    let account = up.accounts("signUp", "ada@example.com").await;
+    let ada = up.person(&account);
+    assert_eq!(ada.json("GetProfile", &json!({})).await.0, 404, "its key is known");
+
+    let rotate = up.report.lines().find(|line| line.contains("keys:rotate")).unwrap();
+    let (first, second) = (sh(&place, rotate).await, sh(&place, rotate).await);
+    assert!(first["kid"].is_string() && first["kid"] != second["kid"], "{first} {second}");
+    let again = up.accounts("signInWithPassword", "ada@example.com").await;
+    for person in [ada, up.person(&again)] {
+        assert_eq!(person.json("GetProfile", &json!({})).await.0, 404, "both are believed");
+    }
+
+    // What would come by email is told where it runs.
+    let path = "/v1/accounts:sendOobCode?key=any";
+    let ask = json!({ "requestType": "PASSWORD_RESET", "email": "ada@example.com" }).to_string();
+    let nobody = Person::new(up.issuer, "nobody", None);
+    assert_eq!(nobody.post(path, ask, &[]).await.status, 200);
+    let is_told = || up.program.stdout().contains("mode=resetPassword").then_some(());
+    eventually(5, "the link is told", is_told).await;
+    up.stop("INT").await;
+}
+
+#[tokio::test]
 async fn however_it_ends_nothing_of_it_is_left() {
     let place = Place::new();
     for signal in ["INT", "TERM", "KILL", "INT"] {

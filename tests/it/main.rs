@@ -9,6 +9,7 @@ mod watch;
 mod erase;
 mod wire;
 mod identity;
+mod attacks;
 mod revocation;
 mod once;
 mod database;

@@ -6,12 +6,12 @@ mod breaker;
 mod function;
 mod hops;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ::http::HeaderMap;
 use call::{Call, RequestId};
 use clock::Clock;
-use outbound::{Function, Http, Outbound, Settings, Url};
+use outbound::{Function, Http, Outbound, Settings, Tokens, Url};
 use telemetry::metrics::Metrics;
 use tokio::time::Instant;
 
@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Bench {
     outbound: Outbound,
     metrics: Metrics,
+    clock: Clock,
 }
 
 impl Bench {
@@ -36,7 +37,17 @@ impl Bench {
     fn with(settings: Settings) -> Self {
         let metrics = Metrics::new(|_service| false);
         let clock = Clock::at(1_700_000_000);
-        Self { outbound: Outbound::new(settings, &metrics, clock, None), metrics }
+        let outbound = Outbound::new(settings, &metrics, clock.clone(), None);
+        Self { outbound, metrics, clock }
+    }
+
+    /// Has functions be shown these tokens from now on.
+    fn shows(&mut self, tokens: impl Tokens + 'static) {
+        let settings = Settings { attempt_max: PATIENCE, connect_max: PATIENCE };
+        let metrics = Metrics::new(|_service| false);
+        let tokens: Arc<dyn Tokens> = Arc::new(tokens);
+        self.outbound = Outbound::new(settings, &metrics, self.clock.clone(), Some(tokens));
+        self.metrics = metrics;
     }
 
     fn http(&self, stub: &Stub) -> Http {

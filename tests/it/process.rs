@@ -7,6 +7,7 @@ mod migrate;
 mod drain;
 mod limits;
 mod logs;
+mod alone;
 mod own;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, process::Command, time::Duration};

@@ -18,6 +18,8 @@ use settings::Env;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
 use tokio::runtime::Builder;
 
+use crate::container::{self, Container};
+
 /// The Firebase project of the tests.
 pub const PROJECT: &str = "mayfly-test";
 
@@ -35,6 +37,8 @@ pub struct World {
     /// Where the issuer serves its keys.
     pub issuer_address: SocketAddr,
     postgres: Postgres,
+    /// Holds what `postgres` runs in, if it was asked for.
+    _container: Option<Container>,
     databases: AtomicU32,
 }
 
@@ -48,16 +52,7 @@ impl World {
     fn make() -> Self {
         let _already_installed = rustls_provider();
         let env = Env::of_process().expect("the environment is readable");
-        let postgres = find_or_start(&Options {
-            url: None,
-            binaries: env.get("PG_BIN").map(Into::into),
-            data: None,
-            durability: Durability::Fast,
-            connections_max: CONNECTIONS_MAX,
-            tell: say,
-        })
-        .unwrap_or_else(|error| panic!("the tests need a Postgres: {error}"));
-        say(postgres.origin());
+        let (postgres, container) = postgres(&env);
 
         let issuer = Issuer::in_memory(PROJECT, Clock::system()).expect("an issuer");
         let (tell, told) = mpsc::channel();
@@ -74,7 +69,8 @@ impl World {
         });
         let issuer_address = told.recv().expect("the issuer has started");
 
-        let world = Self { issuer, issuer_address, postgres, databases: AtomicU32::new(0) };
+        let databases = AtomicU32::new(0);
+        let world = Self { issuer, issuer_address, postgres, _container: container, databases };
         thread::scope(|scope| {
             scope.spawn(|| {
                 let runtime = Builder::new_current_thread().enable_all().build();
@@ -123,6 +119,36 @@ impl World {
             .execute(&mut connection)
             .await
             .unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+}
+
+/// The server of this run: in a container if that is asked for, else from this machine's binaries.
+fn postgres(env: &Env) -> (Postgres, Option<Container>) {
+    let options = Options {
+        url: None,
+        binaries: env.get("PG_BIN").map(Into::into),
+        data: None,
+        durability: Durability::Fast,
+        connections_max: CONNECTIONS_MAX,
+        tell: say,
+    };
+    match env.get("MAYFLY_TEST_POSTGRES") {
+        None => {
+            let postgres = find_or_start(&options);
+            let postgres =
+                postgres.unwrap_or_else(|error| panic!("the tests need a Postgres: {error}"));
+            say(postgres.origin());
+            (postgres, None)
+        }
+        Some("docker") => {
+            let started = container::start(&options);
+            let (postgres, container) = started.unwrap_or_else(|error| {
+                panic!("MAYFLY_TEST_POSTGRES=docker, and there is no container: {error}")
+            });
+            say("PostgreSQL in a container, data for this run only");
+            (postgres, Some(container))
+        }
+        Some(_) => panic!("MAYFLY_TEST_POSTGRES must be docker, or unset"),
     }
 }
 

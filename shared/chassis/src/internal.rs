@@ -134,6 +134,7 @@ impl Internal {
         let body: Value = json!({
             "draining": self.liveness.is_draining(),
             "keys": format!("{:?}", self.verifier.keys_state()),
+            "service_keys": self.verifier.service_keys_state().map(|state| format!("{state:?}")),
             "revocations": {
                 "persons_known": self.revocations.persons(),
                 "reads": self.revocations.reads_total(),

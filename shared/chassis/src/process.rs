@@ -127,6 +127,7 @@ async fn serve(
     functions: Vec<Ready>,
 ) -> Result<ExitCode, Stop> {
     let mut signals = Signals::listen().map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
+    warn_of_emulator();
     let server = Server::bind(&settings, functions, &Clock::system())
         .map_err(|error| Stop::new(EX_UNAVAILABLE, &error))?;
     let (address, internal) = (server.address(), server.internal_address());
@@ -152,6 +153,14 @@ async fn serve(
         }
         // The second signal means now.
         code = signals.next() => Ok(ExitCode::from(code)),
+    }
+}
+
+/// Other servers take unsigned tokens when this is set; whoever set it should know that we do not.
+fn warn_of_emulator() {
+    const NAME: &str = "FIREBASE_AUTH_EMULATOR_HOST";
+    if Env::of_process().is_ok_and(|env| env.get(NAME).is_some()) {
+        tracing::warn!("{NAME} is set and changes nothing: unsigned tokens are refused");
     }
 }
 

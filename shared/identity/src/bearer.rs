@@ -35,6 +35,25 @@ pub fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
     }
 }
 
+/// Where a function's own token is.
+pub const SERVICE_HEADER: &str = "x-mayfly-service";
+
+/// Takes the one token of a calling function out of the headers, if there is one.
+pub fn service_token(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    let mut values = headers.get_all(SERVICE_HEADER).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Error::Invalid("two service tokens"));
+    }
+    match value.to_str() {
+        Ok(token) if token.len() > TOKEN_BYTES_MAX => Err(Error::Invalid("token too long")),
+        Ok("") | Err(_) => Err(Error::Invalid("service token is not text")),
+        Ok(token) => Ok(Some(token)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;

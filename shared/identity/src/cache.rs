@@ -9,28 +9,32 @@ use std::{
 
 use quick_cache::{UnitWeighter, sync};
 
-use crate::{
-    Person,
-    keys::{Key, KeySet},
-};
+use crate::keys::{Key, KeySet};
 
 /// The most tokens that are kept.
 const TOKENS_MAX: usize = 10_000;
 
-/// A verified token, and the key it was verified with.
-#[derive(Clone, Debug)]
-struct Entry {
-    person: Arc<Person>,
+/// What a verified token says, and the key it was verified with.
+#[derive(Debug)]
+struct Entry<T> {
+    said: Arc<T>,
     key: Arc<Key>,
+}
+
+// Written by hand: what is said need not be cloned.
+impl<T> Clone for Entry<T> {
+    fn clone(&self) -> Self {
+        Self { said: Arc::clone(&self.said), key: Arc::clone(&self.key) }
+    }
 }
 
 /// Verified tokens, found by their whole text.
 #[derive(Debug)]
-pub(crate) struct Cache {
-    tokens: sync::Cache<Box<str>, Entry, UnitWeighter, TailHash>,
+pub(crate) struct Cache<T> {
+    tokens: sync::Cache<Box<str>, Entry<T>, UnitWeighter, TailHash>,
 }
 
-impl Cache {
+impl<T> Cache<T> {
     pub(crate) fn new() -> Self {
         let tokens = sync::Cache::with(
             TOKENS_MAX,
@@ -42,12 +46,12 @@ impl Cache {
         Self { tokens }
     }
 
-    /// Whose token this is, if it was verified with a key that is still in `set`. Whether its time
-    /// is over is the caller's to check.
-    pub(crate) fn get(&self, token: &str, set: &KeySet) -> Option<Arc<Person>> {
+    /// What a token says, if it was verified with a key that is still in `set`. Whether its time is
+    /// over is the caller's to check.
+    pub(crate) fn get(&self, token: &str, set: &KeySet) -> Option<Arc<T>> {
         let entry = self.tokens.get(token)?;
         if set.holds(&entry.key) {
-            return Some(entry.person);
+            return Some(entry.said);
         }
         // The key was withdrawn, and its tokens with it.
         self.remove(token);
@@ -55,8 +59,8 @@ impl Cache {
     }
 
     /// Keeps a token that was verified with `key`.
-    pub(crate) fn put(&self, token: &str, person: Arc<Person>, key: Arc<Key>) {
-        self.tokens.insert(token.into(), Entry { person, key });
+    pub(crate) fn put(&self, token: &str, said: Arc<T>, key: Arc<Key>) {
+        self.tokens.insert(token.into(), Entry { said, key });
     }
 
     /// Forgets a token.

@@ -1,7 +1,8 @@
-//! The public keys that tokens are checked with, read from a JWK set.
+//! The public keys that tokens are checked with, read from a JWK set or from Google's other form, an
+//! object of certificates by key id.
 //!
 //! A set is taken whole or not at all: a server that publishes one key it should not have is not
-//! believed about the others. Google's other form, certificates by key id, is not read.
+//! believed about the others.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,7 +10,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde_json::{Map, Value};
 
-use crate::{json, pace::Moment};
+use crate::{
+    json,
+    pace::Moment,
+    x509::{self, Numbers},
+};
 
 /// The most keys of a set.
 pub(crate) const KEYS_MAX: usize = 100;
@@ -27,6 +32,27 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// A key of these numbers, if they make one to be trusted.
+    fn of(kid: &str, numbers: Numbers) -> Result<Self, &'static str> {
+        let Numbers { modulus, exponent } = numbers;
+        let bits =
+            modulus.len() * 8 - modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
+        if !(2048..=8192).contains(&bits) {
+            return Err("a key of an unsafe size");
+        }
+        let odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
+        if !odd(&modulus) {
+            return Err("a modulus that is even");
+        }
+        // At least 65537, the one in use: smaller ones are legal and have a history, even ones are not
+        // RSA, and ones over 32 bits only make each check slower.
+        if !odd(&exponent) || !(3..=4).contains(&exponent.len()) {
+            return Err("a key of an unsafe exponent");
+        }
+        let public = DecodingKey::from_rsa_raw_components(&modulus, &exponent);
+        Ok(Self { kid: kid.to_owned(), modulus, exponent, public })
+    }
+
     /// Whether `signature`, in base64url, is this key's over `message`, by RS256.
     ///
     /// Of `jsonwebtoken` only this is used, the signature by itself. A key parsed once and kept, as
@@ -99,10 +125,35 @@ impl KeySet {
     }
 }
 
-/// Reads a JWK set, or says why it is refused.
+/// Reads a set in either form, or says why it is refused.
 pub(crate) fn parse(body: &[u8]) -> Result<Vec<Key>, &'static str> {
     let set = json::object(body).ok_or("not a plain JSON object")?;
-    let entries = set.get("keys").and_then(Value::as_array).ok_or("no list of keys")?;
+    match set.get("keys") {
+        Some(entries) => jwk_set(entries.as_array().ok_or("no list of keys")?),
+        None => certificates(&set),
+    }
+}
+
+/// Reads certificates by key id. A key that comes twice is no object that was read.
+fn certificates(set: &Map<String, Value>) -> Result<Vec<Key>, &'static str> {
+    if set.is_empty() {
+        return Err("no key to check tokens with");
+    }
+    if set.len() > KEYS_MAX {
+        return Err("too many keys");
+    }
+    let key = |(kid, pem): (&String, &Value)| {
+        let pem = pem.as_str().ok_or("a certificate that is not text")?;
+        let numbers = x509::numbers(pem).ok_or("no certificate of an RSA key")?;
+        if kid.is_empty() {
+            return Err("a key without an id");
+        }
+        Key::of(kid, numbers)
+    };
+    set.iter().map(key).collect()
+}
+
+fn jwk_set(entries: &[Value]) -> Result<Vec<Key>, &'static str> {
     if entries.len() > KEYS_MAX {
         return Err("too many keys");
     }
@@ -135,28 +186,11 @@ fn key(entry: &Map<String, Value>) -> Result<Option<Key>, &'static str> {
     }
     let modulus = number(text("n")).ok_or("a modulus that is not a number")?;
     let exponent = number(text("e")).ok_or("an exponent that is not a number")?;
-    let bits = modulus.len() * 8 - modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
-    if !(2048..=8192).contains(&bits) {
-        return Err("a key of an unsafe size");
-    }
-    let odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
-    if !odd(&modulus) {
-        return Err("a modulus that is even");
-    }
-    // At least 65537, the one in use: smaller ones are legal and have a history, even ones are not
-    // RSA, and ones over 32 bits only make each check slower.
-    if !odd(&exponent) || !(3..=4).contains(&exponent.len()) {
-        return Err("a key of an unsafe exponent");
-    }
     let ours = |name, value| entry.get(name).is_none_or(|text| text.as_str() == Some(value));
-    let kid = text("kid").filter(|kid| !kid.is_empty());
-    Ok(match kid {
-        Some(kid) if ours("alg", "RS256") && ours("use", "sig") => {
-            let public = DecodingKey::from_rsa_raw_components(&modulus, &exponent);
-            Some(Key { kid: kid.to_owned(), modulus, exponent, public })
-        }
-        Some(_) | None => None,
-    })
+    let kid = text("kid").unwrap_or_default();
+    let key = Key::of(kid, Numbers { modulus, exponent })?;
+    let is_ours = !kid.is_empty() && ours("alg", "RS256") && ours("use", "sig");
+    Ok(is_ours.then_some(key))
 }
 
 /// A positive number as JWK writes it: big-endian, without a leading zero.

@@ -5,6 +5,8 @@ use std::{net::IpAddr, time::Duration};
 use reqwest::Url;
 use settings::{Need, Reader, Setting};
 
+use crate::ServiceName;
+
 const GOOGLE_ISSUER: &str = "https://securetoken.google.com/";
 const GOOGLE_KEYS: &str =
     "https://www.googleapis.com/robot/v1/metadata/jwk/securetoken@system.gserviceaccount.com";
@@ -22,6 +24,19 @@ pub struct Settings {
     pub skew: Duration,
     /// `JWKS_STALE_SECS_MAX`: how long keys are used after they were last fetched.
     pub stale_max: Duration,
+    /// Whose service tokens are good; without it nobody's are.
+    pub services: Option<ServiceSettings>,
+}
+
+/// Which service tokens are ours, and where their keys are.
+#[derive(Clone, Debug)]
+pub struct ServiceSettings {
+    /// `SERVICE_ISSUER`: what a service token's `iss` must be.
+    pub issuer: String,
+    /// `SERVICE_JWKS_URL`: where its keys are; below the issuer unless set.
+    pub keys_url: Url,
+    /// `SERVICE_APP_PREFIX`: what the names of our apps begin with, before `-<function>`.
+    pub app_prefix: Option<String>,
 }
 
 impl Settings {
@@ -36,6 +51,7 @@ impl Settings {
             },
             project_id,
         );
+        let mut person_issuer = None;
         let issuer = reader.maybe(
             Setting {
                 name: "TOKEN_ISSUER",
@@ -44,14 +60,17 @@ impl Settings {
                 about: "who signs the tokens; unset, https://securetoken.google.com/<project>",
             },
             // The token's claim is compared letter by letter, so the text is kept as it is.
-            |text| safe_url(text).map(|_good| text.to_owned()),
+            |text| {
+                person_issuer = Some(text.to_owned());
+                safe_url(text).map(|_good| text.to_owned())
+            },
         );
         let keys_url = reader.read(
             Setting {
                 name: "JWKS_URL",
                 need: Need::Default(GOOGLE_KEYS),
                 expects: "an https URL, or http on this machine",
-                about: "where the keys of the tokens are",
+                about: "where the keys of the tokens are, as JWK or as certificates",
             },
             safe_url,
         );
@@ -67,9 +86,52 @@ impl Settings {
             1..=604_800,
             "how long the keys are used after they were last fetched",
         );
+        let services = ServiceSettings::read(reader, person_issuer.as_deref());
         let project_id = project_id?;
         let issuer = issuer?.unwrap_or_else(|| format!("{GOOGLE_ISSUER}{project_id}"));
-        Some(Self { project_id, issuer, keys_url: keys_url?, skew: skew?, stale_max: stale_max? })
+        let (keys_url, skew, stale_max) = (keys_url?, skew?, stale_max?);
+        Some(Self { project_id, issuer, keys_url, skew, stale_max, services: services? })
+    }
+}
+
+impl ServiceSettings {
+    /// Reads them; they are off without an issuer, and an issuer of persons is none of services.
+    #[expect(clippy::option_option, reason = "as a reader answers: a fault, and absence")]
+    fn read(reader: &mut Reader<'_>, person_issuer: Option<&str>) -> Option<Option<Self>> {
+        let issuer = Setting {
+            name: "SERVICE_ISSUER",
+            need: Need::Optional,
+            expects: "an https URL, or http on this machine, other than TOKEN_ISSUER",
+            about: "who signs the tokens of our own functions, on Fly \
+                    https://oidc.fly.io/<organisation>; unset, no function may call another",
+        };
+        let issuer = reader.maybe(issuer, |text| {
+            let is_other = Some(text) != person_issuer && !text.starts_with(GOOGLE_ISSUER);
+            safe_url(text).filter(|_url| is_other).map(|_good| text.to_owned())
+        });
+        let keys_url = Setting {
+            name: "SERVICE_JWKS_URL",
+            need: Need::Optional,
+            expects: "an https URL, or http on this machine",
+            about: "where the keys of those tokens are; unset, /.well-known/jwks below the issuer",
+        };
+        let keys_url = reader.maybe(keys_url, safe_url);
+        let app_prefix = Setting {
+            name: "SERVICE_APP_PREFIX",
+            need: Need::Optional,
+            expects: "1 to 62 of a-z, 0-9 and -",
+            about: "what the names of our apps on Fly begin with, before -<function>; unset, \
+                    a token names the function itself",
+        };
+        let app_prefix = reader.maybe(app_prefix, |text| {
+            let name = ServiceName::parse(text).filter(|_name| text.len() < ServiceName::CHARS_MAX);
+            name.map(|_good| text.to_owned())
+        });
+        let (issuer, keys_url, app_prefix) = (issuer?, keys_url?, app_prefix?);
+        let Some(issuer) = issuer else { return Some(None) };
+        let below = || safe_url(&format!("{}/.well-known/jwks", issuer.trim_end_matches('/')));
+        let keys_url = keys_url.or_else(below)?;
+        Some(Some(Self { issuer, keys_url, app_prefix }))
     }
 }
 

@@ -12,11 +12,12 @@ use std::{
 };
 
 use clock::Clock;
+use reqwest::Url;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Error, FetchError, Settings,
+    Error, FetchError,
     fetch::{Fetched, Fetcher},
     keys::{Key, KeySet},
     pace::{Moment, Pace, Why},
@@ -29,7 +30,7 @@ pub enum KeysState {
     Never,
     /// They are as new as their server wants them.
     Fresh,
-    /// They should have been fetched again. Past [`Settings::stale_max`] they are not used.
+    /// They should have been fetched again. Past `JWKS_STALE_SECS_MAX` they are not used.
     Stale {
         /// How long ago they were fetched.
         age: Duration,
@@ -60,10 +61,10 @@ struct Desk {
 }
 
 impl Source {
-    pub(crate) fn new(settings: &Settings, clock: Clock, tasks: TaskTracker) -> Self {
+    pub(crate) fn new(url: Url, stale_max: Duration, clock: Clock, tasks: TaskTracker) -> Self {
         Self {
-            fetcher: Fetcher::new(settings.keys_url.clone()),
-            stale_max: settings.stale_max,
+            fetcher: Fetcher::new(url),
+            stale_max,
             clock,
             tasks,
             keys: RwLock::default(),
@@ -229,15 +230,13 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
-    use settings::{Env, Reader};
-
     use super::*;
 
     #[tokio::test]
     async fn keys_that_came_in_the_meantime_are_not_fetched_again() {
-        let env = Env::of([("FIREBASE_PROJECT_ID", "demo-x"), ("JWKS_URL", "http://[::1]:1/")]);
-        let settings = Reader::new(&env).finish(Settings::read).unwrap();
-        let source = Arc::new(Source::new(&settings, Clock::at(0), TaskTracker::new()));
+        let url = Url::parse("http://[::1]:1/").unwrap();
+        let source = Source::new(url, Duration::from_hours(6), Clock::at(0), TaskTracker::new());
+        let source = Arc::new(source);
         let now = source.now();
         let set = || Arc::new(KeySet::new(Vec::new(), None, now, Duration::from_hours(1)));
         let (seen, newer) = (set(), set());

@@ -33,16 +33,60 @@ pub(crate) struct Token<'t> {
 /// What the claims are held against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules<'r> {
-    pub(crate) project_id: &'r str,
+    pub(crate) audience: &'r str,
     pub(crate) issuer: &'r str,
     pub(crate) skew_secs: i64,
 }
 
 impl Rules<'_> {
+    /// Insists that the token is for us, and from whom it should be.
+    pub(crate) fn hold(&self, claims: &Map<String, Value>) -> Result<(), Error> {
+        if text(claims, "aud") != Some(self.audience) {
+            return Err(Error::Invalid("aud is not ours"));
+        }
+        if text(claims, "iss") != Some(self.issuer) {
+            return Err(Error::Invalid("iss is not the issuer"));
+        }
+        Ok(())
+    }
+
     /// Whether the time of a token that ends at `expire_time` is over.
     pub(crate) fn expired(&self, expire_time: i64, now: i64) -> bool {
-        expire_time <= now.saturating_sub(self.skew_secs)
+        is_over(expire_time, self.skew_secs, now)
     }
+
+    /// Reads when a token was made and when it ends, and refuses one from the future. Whether it
+    /// has ended is asked last, so that "expired" is only ever said of a token that was good.
+    pub(crate) fn times(&self, claims: &Map<String, Value>, now: i64) -> Result<Times, Error> {
+        let expire = time(claims, "exp").ok_or(Error::Invalid("exp is not a time"))?;
+        let issue = time(claims, "iat").ok_or(Error::Invalid("iat is not a time"))?;
+        let begin = if claims.contains_key("nbf") {
+            time(claims, "nbf").ok_or(Error::Invalid("nbf is not a time"))?
+        } else {
+            issue
+        };
+        if issue > self.latest(now) || begin > self.latest(now) {
+            return Err(Error::Invalid("token from the future"));
+        }
+        Ok(Times { issue, expire })
+    }
+
+    /// The latest time that a token may speak of as past.
+    fn latest(&self, now: i64) -> i64 {
+        now.saturating_add(self.skew_secs)
+    }
+}
+
+/// When a token was made, and when it ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) issue: i64,
+    pub(crate) expire: i64,
+}
+
+/// Whether the time of a token that ends at `expire_time` is over, by clocks that may be apart.
+pub(crate) fn is_over(expire_time: i64, skew_secs: i64, now: i64) -> bool {
+    expire_time <= now.saturating_sub(skew_secs)
 }
 
 /// Takes a token apart and reads its header.
@@ -94,53 +138,41 @@ fn kid(header: &Map<String, Value>) -> Result<&str, Error> {
         .ok_or(Error::Invalid("kid is not a short printable string"))
 }
 
-/// Reads the claims of a token whose signature was found good.
+/// Reads the claims of a person's token whose signature was found good.
 pub(crate) fn person(claims: &[u8], rules: Rules<'_>, now: i64) -> Result<Person, Error> {
-    let claims = json::object(claims).ok_or(Error::Invalid("claims are not a plain object"))?;
-    let text = |name| claims.get(name).and_then(Value::as_str);
-
-    if text("aud") != Some(rules.project_id) {
-        return Err(Error::Invalid("aud is not the project"));
-    }
-    if text("iss") != Some(rules.issuer) {
-        return Err(Error::Invalid("iss is not the issuer"));
-    }
-    let user_id =
-        text("sub").and_then(UserId::parse).ok_or(Error::Invalid("sub is not a user id"))?;
+    let claims = &json::object(claims).ok_or(Error::Invalid("claims are not a plain object"))?;
+    rules.hold(claims)?;
+    let user_id = text(claims, "sub").and_then(UserId::parse);
+    let user_id = user_id.ok_or(Error::Invalid("sub is not a user id"))?;
     if claims.get("user_id").is_some_and(|again| again.as_str() != Some(user_id.as_str())) {
         return Err(Error::Invalid("user_id is not sub"));
     }
-
-    let expire_time = time(&claims, "exp").ok_or(Error::Invalid("exp is not a time"))?;
-    let issue_time = time(&claims, "iat").ok_or(Error::Invalid("iat is not a time"))?;
-    let auth_time = time(&claims, "auth_time").ok_or(Error::Invalid("auth_time is not a time"))?;
-    let begin_time = if claims.contains_key("nbf") {
-        time(&claims, "nbf").ok_or(Error::Invalid("nbf is not a time"))?
-    } else {
-        issue_time
-    };
-    let latest = now.saturating_add(rules.skew_secs);
-    if issue_time > latest || auth_time > latest || begin_time > latest {
-        return Err(Error::Invalid("token from the future"));
+    let Times { issue, expire } = rules.times(claims, now)?;
+    let auth_time = time(claims, "auth_time").ok_or(Error::Invalid("auth_time is not a time"))?;
+    if auth_time > rules.latest(now) {
+        return Err(Error::Invalid("sign-in from the future"));
     }
-    // Last, so that "expired" is only ever said of a token that was good.
-    if rules.expired(expire_time, now) {
+    if rules.expired(expire, now) {
         return Err(Error::Expired);
     }
-
     Ok(Person {
         user_id,
-        roles: roles(&claims),
-        expire_time,
+        roles: roles(claims),
+        expire_time: expire,
         auth_time,
-        email: text("email").map(str::to_owned),
+        email: text(claims, "email").map(str::to_owned),
         email_verified: claims.get("email_verified").and_then(Value::as_bool) == Some(true),
-        sign_in_provider: provider(&claims),
-        issue_time,
+        sign_in_provider: provider(claims),
+        issue_time: issue,
     })
 }
 
-/// A time as Firebase writes it: a whole number of seconds, and not before 1970.
+/// A claim that is a text.
+pub(crate) fn text<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c str> {
+    claims.get(name).and_then(Value::as_str)
+}
+
+/// A time as it is written in tokens: a whole number of seconds, and not before 1970.
 fn time(claims: &Map<String, Value>, name: &str) -> Option<i64> {
     claims.get(name).and_then(Value::as_i64).filter(|secs| *secs >= 0)
 }

@@ -1,4 +1,4 @@
-//! Turns tokens into persons.
+//! Turns tokens into persons and services.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,8 +7,10 @@ use jsonwebtoken::crypto::aws_lc;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Error, FetchError, KeysState, Person, Settings,
-    cache::Cache,
+    Error, FetchError, KeysState, Person, ServiceName, Settings,
+    checks::Checks,
+    service::{self, Visit},
+    signed::{Said, Signed},
     source::Source,
     token::{self, Rules},
 };
@@ -20,10 +22,21 @@ pub struct Verifier(Arc<Inner>);
 struct Inner {
     project_id: String,
     issuer: String,
-    skew_secs: i64,
-    clock: Clock,
-    source: Arc<Source>,
-    cache: Cache,
+    persons: Signed<Person>,
+    services: Option<Services>,
+}
+
+/// The tokens of our own functions, where there are any.
+struct Services {
+    issuer: String,
+    app_prefix: Option<String>,
+    visits: Signed<Visit>,
+}
+
+impl Said for Person {
+    fn expire_time(&self) -> i64 {
+        self.expire_time
+    }
 }
 
 impl Verifier {
@@ -32,86 +45,96 @@ impl Verifier {
         // Left to itself, `jsonwebtoken` panics at the first token should another crate of the
         // build turn on its second backend. An error says that one is installed already.
         let _installed = aws_lc::DEFAULT_PROVIDER.install_default();
+        let skew_secs = i64::try_from(settings.skew.as_secs()).unwrap_or(i64::MAX);
+        let checks = Checks::new();
+        let stale_max = settings.stale_max;
+        let services = settings.services.as_ref().map(|services| Services {
+            issuer: services.issuer.clone(),
+            app_prefix: services.app_prefix.clone(),
+            visits: Signed::new(
+                Source::new(services.keys_url.clone(), stale_max, clock.clone(), tasks.clone()),
+                skew_secs,
+                clock.clone(),
+                checks.clone(),
+            ),
+        });
+        let source = Source::new(settings.keys_url.clone(), stale_max, clock.clone(), tasks);
         Self(Arc::new(Inner {
             project_id: settings.project_id.clone(),
             issuer: settings.issuer.clone(),
-            skew_secs: i64::try_from(settings.skew.as_secs()).unwrap_or(i64::MAX),
-            clock: clock.clone(),
-            source: Arc::new(Source::new(settings, clock, tasks)),
-            cache: Cache::new(),
+            persons: Signed::new(source, skew_secs, clock, checks),
+            services,
         }))
     }
 
     /// Says whose token this is.
     pub async fn verify(&self, token: &str) -> Result<Arc<Person>, Error> {
-        if let Some(person) = self.remembered(token) {
-            return person;
+        let Inner { project_id, issuer, persons, .. } = &*self.0;
+        let rules = Rules { audience: project_id, issuer, skew_secs: persons.skew_secs };
+        persons.said(token, |claims, now| token::person(claims, rules, now)).await
+    }
+
+    /// Says which of our functions calls `callee` with this token.
+    pub async fn verify_service(&self, token: &str, callee: &str) -> Result<ServiceName, Error> {
+        let Some(Services { issuer, app_prefix, visits }) = &self.0.services else {
+            return Err(Error::Invalid("no service is known"));
+        };
+        let rules = Rules { audience: callee, issuer, skew_secs: visits.skew_secs };
+        let read = |claims: &[u8], now| service::visit(claims, rules, app_prefix.as_deref(), now);
+        let visit = visits.said(token, read).await?;
+        // One that was remembered may have been for another function of this process.
+        if visit.callee.as_str() != callee {
+            return Err(Error::Invalid("aud is not ours"));
         }
-        // A token that cannot be read is refused without waiting for keys.
-        let parts = token::parse(token)?;
-        let key = self.0.source.key(&parts.kid).await?;
-        if !key.signed(parts.message, parts.signature) {
-            return Err(Error::Invalid("signature"));
-        }
-        let person = token::person(&parts.claims, self.rules(), self.0.clock.unix_secs())?;
-        let person = Arc::new(person);
-        self.0.cache.put(token, Arc::clone(&person), key);
-        Ok(person)
+        Ok(visit.caller.clone())
     }
 
     /// How long a person's token goes on being taken.
     pub fn time_left(&self, person: &Person) -> Duration {
-        let end = person.expire_time.saturating_add(self.0.skew_secs);
-        let left = end.saturating_sub(self.0.clock.unix_secs());
+        let persons = &self.0.persons;
+        let end = person.expire_time.saturating_add(persons.skew_secs);
+        let left = end.saturating_sub(persons.clock.unix_secs());
         Duration::from_secs(u64::try_from(left).unwrap_or(0))
     }
 
     /// Fetches the keys if there are none, so that the first caller does not wait.
     pub async fn warm(&self) {
-        if let Err(error) = self.0.source.set().await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "no token keys yet");
+        let services = self.0.services.as_ref().map(|services| &services.visits.source);
+        for source in [&self.0.persons.source].into_iter().chain(services) {
+            if let Err(error) = source.set().await {
+                tracing::debug!(error = &error as &dyn std::error::Error, "no token keys yet");
+            }
         }
     }
 
     /// How the keys stand, for health.
     pub fn keys_state(&self) -> KeysState {
-        self.0.source.state()
+        self.0.persons.source.state()
+    }
+
+    /// How the keys of our own functions stand, where there are any.
+    pub fn service_keys_state(&self) -> Option<KeysState> {
+        Some(self.0.services.as_ref()?.visits.source.state())
     }
 
     /// Why the last fetch of the keys failed, if it did; [`FetchError::class`] is its kind.
     pub fn keys_error(&self) -> Option<Arc<FetchError>> {
-        self.0.source.error()
+        self.0.persons.source.error()
     }
 
     /// How many fetches of the keys were started.
     pub fn fetches_total(&self) -> u64 {
-        self.0.source.fetches()
+        self.0.persons.source.fetches()
     }
 
     /// How many fetches of the keys have failed.
     pub fn fetch_failures_total(&self) -> u64 {
-        self.0.source.failures()
-    }
-
-    /// What is known of a token that was verified before, as long as keys may be used at all.
-    fn remembered(&self, token: &str) -> Option<Result<Arc<Person>, Error>> {
-        let set = self.0.source.held()?;
-        let person = self.0.cache.get(token, &set)?;
-        if self.rules().expired(person.expire_time, self.0.clock.unix_secs()) {
-            self.0.cache.remove(token);
-            return Some(Err(Error::Expired));
-        }
-        Some(Ok(person))
+        self.0.persons.source.failures()
     }
 
     #[cfg(test)]
     pub(crate) fn remembered_len(&self) -> usize {
-        self.0.cache.len()
-    }
-
-    fn rules(&self) -> Rules<'_> {
-        let Inner { project_id, issuer, skew_secs, .. } = &*self.0;
-        Rules { project_id, issuer, skew_secs: *skew_secs }
+        self.0.persons.cache.len()
     }
 }
 

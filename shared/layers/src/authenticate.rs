@@ -10,7 +10,7 @@ use call::Call;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use http_body::Body as _;
-use identity::{Caller, Verifier, bearer};
+use identity::{Caller, Person, ServiceName, Verifier, bearer, service_token};
 use proto::{Access, Kind, Method};
 use revocation::Revocations;
 use tonic::body::Body;
@@ -56,21 +56,60 @@ async fn admit(
     method: Option<&Method>,
     headers: &HeaderMap,
 ) -> Result<Caller, BoxError> {
-    let any_of = match method.map(|method| method.rule.access) {
-        // A path in no contract has no handler either; tonic's router says so. And a public RPC
-        // looks at no token: an expired one must not stand in the way of a new one.
-        None | Some(Access::Public) => return Ok(Caller::Nobody),
-        Some(Access::SignedIn) => None,
-        Some(Access::Role { any_of }) => Some(any_of),
-        Some(Access::Service { .. }) => return Err(Forbidden::Service.into()),
+    let Some(method) = method else {
+        // A path in no contract has no handler either; tonic's router says so.
+        return Ok(Caller::Nobody);
     };
-    let person = gate.verifier.verify(bearer(headers)?).await?;
-    gate.revocations.check(&person).await?;
-    let has_one = |any_of: &[&str]| person.roles.iter().any(|role| any_of.contains(&role.as_str()));
-    if any_of.is_some_and(|any_of| !has_one(any_of)) {
-        return Err(Forbidden::Role.into());
-    }
+    let person = match method.rule.access {
+        // A public RPC looks at no token: an expired one must not stand in the way of a new one.
+        Access::Public => return Ok(Caller::Nobody),
+        Access::Service { callers } => {
+            return Ok(Caller::Service(gate.service(method, callers, headers).await?));
+        }
+        Access::SignedIn => gate.person(headers).await?,
+        Access::Role { any_of } => {
+            let person = gate.person(headers).await?;
+            has_one(&person, any_of)?;
+            person
+        }
+    };
     Ok(Caller::Person(person))
+}
+
+impl Gate {
+    /// The person whose token it is, if it still counts.
+    async fn person(&self, headers: &HeaderMap) -> Result<Arc<Person>, BoxError> {
+        let person = self.verifier.verify(bearer(headers)?).await?;
+        self.revocations.check(&person).await?;
+        Ok(person)
+    }
+
+    /// The function that calls, if it is one of `callers`.
+    async fn service(
+        &self,
+        method: &Method,
+        callers: &[&str],
+        headers: &HeaderMap,
+    ) -> Result<ServiceName, BoxError> {
+        let Some(token) = service_token(headers)? else {
+            // A person is known and may not call this; a stranger is told that they are one.
+            let _person = self.person(headers).await?;
+            return Err(Forbidden::Service.into());
+        };
+        let name = self.verifier.verify_service(token, method.function()).await?;
+        is_one(&name, callers)?;
+        Ok(name)
+    }
+}
+
+/// Insists on one of some roles.
+fn has_one(person: &Person, any_of: &[&str]) -> Result<(), Forbidden> {
+    if any_of.iter().any(|role| person.has_role(role)) { Ok(()) } else { Err(Forbidden::Role) }
+}
+
+/// Insists on one of some functions.
+fn is_one(name: &ServiceName, callers: &[&str]) -> Result<(), Forbidden> {
+    if callers.contains(&name.as_str()) { Ok(()) } else { Err(Forbidden::Service) }
 }
 
 /// A stream's answer, for as long as its caller may have it.
@@ -125,5 +164,42 @@ where
                 None => inner.call(request).await,
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use identity::UserId;
+
+    use super::*;
+
+    #[test]
+    fn one_of_the_roles_is_enough_and_none_is_not() {
+        let may = |roles: &[&str], any_of: &[&str]| {
+            let person = Person {
+                user_id: UserId::parse("ada").unwrap(),
+                roles: roles.iter().map(ToString::to_string).collect(),
+                expire_time: 0,
+                auth_time: 0,
+                email: None,
+                email_verified: false,
+                sign_in_provider: None,
+                issue_time: 0,
+            };
+            has_one(&person, any_of).is_ok()
+        };
+        assert!(may(&["admin"], &["admin"]) && may(&["a", "admin"], &["owner", "admin"]));
+        for roles in [&[][..], &["Admin"], &["admin "], &["administrator"], &["", "admi"]] {
+            assert!(!may(roles, &["admin"]), "{roles:?}");
+        }
+        assert!(!may(&["admin"], &[]));
+    }
+
+    #[test]
+    fn a_function_may_be_called_by_those_it_names() {
+        let may =
+            |name, callers: &[&str]| is_one(&ServiceName::parse(name).unwrap(), callers).is_ok();
+        assert!(may("user", &["auth", "user"]));
+        assert!(!may("user", &["auth", "user-2", "use"]) && !may("user", &[]));
     }
 }

@@ -52,6 +52,7 @@ pub(crate) fn fault(error: BoxError) -> Fault {
             TokenError::Expired => Reason::TokenExpired,
             TokenError::Invalid(_) => Reason::TokenInvalid,
             TokenError::KeysUnavailable(_) => Reason::KeysUnavailable,
+            TokenError::Busy => Reason::Shed,
         };
         return Fault::new(reason).because(Told(error.to_string()));
     }

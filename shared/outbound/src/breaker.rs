@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub(crate) const OPEN_FOR: Duration = Duration::from_secs(1);
 
 /// How long a probe is waited for. Attempts end sooner; this is for one that nobody polls.
-pub(crate) const PROBE_MAX: Duration = Duration::from_secs(30);
+pub(crate) const PROBE_MAX: Duration = Duration::from_secs(31);
 
 /// The least number of attempts from which anything is concluded.
 pub(crate) const VOLUME_MIN: u32 = 10;
@@ -103,11 +103,11 @@ impl Breaker {
         }
         let next = match (&mut self.state, verdict) {
             (State::Closed(window), Verdict::Well) => {
-                window.count(false, now);
+                window.count(verdict, now);
                 return;
             }
             (State::Closed(window), Verdict::Ill) => {
-                window.count(true, now);
+                window.count(verdict, now);
                 if !window.is_bad(now) {
                     return;
                 }
@@ -160,14 +160,14 @@ impl Window {
         Self { start: now, seconds: [Second::default(); WINDOW_SECS] }
     }
 
-    fn count(&mut self, failed: bool, now: Instant) {
+    fn count(&mut self, verdict: Verdict, now: Instant) {
         let number = self.number(now);
         let second = &mut self.seconds[number % WINDOW_SECS];
         if second.number != number {
             *second = Second { number, ..Second::default() };
         }
         second.all = second.all.saturating_add(1);
-        second.failed = second.failed.saturating_add(u32::from(failed));
+        second.failed = second.failed.saturating_add(u32::from(verdict == Verdict::Ill));
     }
 
     fn is_bad(&self, now: Instant) -> bool {

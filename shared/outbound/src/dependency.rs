@@ -58,9 +58,10 @@ pub(crate) struct Attempt {
     pub(crate) previous: u32,
     /// When it ends; what is left until then is the next hop's whole budget.
     pub(crate) end: Instant,
-    /// Whether it has all the time that the call has left.
-    is_last: bool,
-    is_fair: bool,
+    /// When the call ends: at the same time, if this attempt has all that is left.
+    call_end: Instant,
+    /// How long it may take.
+    given: Duration,
 }
 
 /// What an attempt came to that brought no answer.
@@ -179,10 +180,10 @@ impl Dependency {
         call_end: Instant,
         errand: &E,
     ) -> Result<E::Answer, Failed> {
-        let (now, attempt_max) = (Instant::now(), self.settings.attempt_max);
-        let end = call_end.min(now + attempt_max);
-        let is_fair = end.saturating_duration_since(now) >= FAIR_MIN.min(attempt_max);
-        let attempt = Attempt { previous, end, is_last: end == call_end, is_fair };
+        let now = Instant::now();
+        let end = call_end.min(now + self.settings.attempt_max);
+        let given = end.saturating_duration_since(now);
+        let attempt = Attempt { previous, end, call_end, given };
         match timeout_at(end, errand.attempt(attempt)).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(self.timed_out(attempt)),
@@ -191,8 +192,9 @@ impl Dependency {
 
     /// The attempt's time is over, and with it the call's, or not.
     pub(crate) fn timed_out(&self, attempt: Attempt) -> Failed {
-        let verdict = if attempt.is_fair { Verdict::Ill } else { Verdict::Unknown };
-        if attempt.is_last {
+        let is_fair = attempt.given >= FAIR_MIN.min(self.settings.attempt_max);
+        let verdict = if is_fair { Verdict::Ill } else { Verdict::Unknown };
+        if attempt.end == attempt.call_end {
             return Failed { error: self.too_late(), verdict, again: Again::Never };
         }
         self.unavailable(verdict, Again::Scheduled, "the attempt took too long")

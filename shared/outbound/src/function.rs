@@ -3,6 +3,7 @@
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use call::{Call, RequestId};
+use clock::Clock;
 use fault::{Cause, Reason};
 use http::{HeaderMap, HeaderValue};
 use proto::Mutation;
@@ -15,6 +16,7 @@ use crate::{
     Error, Told,
     breaker::Verdict,
     dependency::{Again, Attempt, Dependency, Errand, Failed},
+    kept::Kept,
     link::{Link, Sent},
     pushback::Pushback,
 };
@@ -36,35 +38,43 @@ pub trait Tokens: fmt::Debug + Send + Sync {
 #[derive(Clone)]
 pub struct Function {
     dependency: Arc<Dependency>,
-    channel: Channel,
+    endpoint: Endpoint,
+    channel: Arc<Kept<Channel>>,
     tokens: Option<Arc<dyn Tokens>>,
 }
 
 impl Function {
-    /// To be called within a runtime. Connects at the first call, and again whenever it must.
     pub(crate) fn new(
         dependency: Arc<Dependency>,
         address: Uri,
+        clock: Clock,
         tokens: Option<Arc<dyn Tokens>>,
     ) -> Self {
         let endpoint = Endpoint::from(address)
             .connect_timeout(dependency.settings.connect_max)
             .tcp_nodelay(true)
-            // After a suspend the connection is dead and nobody says so. Asked only while calls are
-            // under way: an idle connection must not keep a machine awake.
+            // A connection that died is found out by the calls that wait for it. Only by them: an
+            // idle one must not keep a machine awake.
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_MAX)
             .keep_alive_while_idle(false);
-        Self { dependency, channel: endpoint.connect_lazy(), tokens }
+        Self { dependency, endpoint, channel: Arc::new(Kept::new(clock)), tokens }
     }
 
     /// Calls a unary RPC within the deadline of `call`, and again if its contract allows it and
     /// that can help. `rpc` is handed what the generated client is made from:
     ///
-    /// ```ignore
-    /// users.call(&call, message, |link, request| async move {
+    /// ```no_run
+    /// # use proto::user::v1::{GetProfileRequest, user_service_client::UserServiceClient};
+    /// # async fn example(
+    /// #     users: outbound::Function, call: call::Call
+    /// # ) -> Result<(), outbound::Error> {
+    /// let answer = users.call(&call, GetProfileRequest::default(), |link, request| async move {
     ///     UserServiceClient::new(link).get_profile(request).await
-    /// })
+    /// });
+    /// let profile = answer.await?.into_inner();
+    /// # Ok(())
+    /// # }
     /// ```
     pub async fn call<Q, A, R, F>(
         &self,
@@ -82,7 +92,12 @@ impl Function {
         call.onward.add_to(&mut headers);
         headers.insert(RequestId::HEADER, call.id.to_value());
         let sent = Arc::new(Sent::new(headers, call.idempotency_key.clone()));
-        self.dependency.call(call, &Rpc { function: self, message, rpc, sent }).await
+        self.dependency.call(call, &Asked { function: self, message, rpc, sent }).await
+    }
+
+    /// The channel, which connects when it is first used, and again whenever it must.
+    fn channel(&self) -> Channel {
+        self.channel.get().unwrap_or_else(|| self.channel.keep(self.endpoint.connect_lazy()))
     }
 
     /// Our own token, if we have any.
@@ -159,20 +174,20 @@ fn has_source(status: &Status) -> bool {
 fn is_out_of_time(status: &Status) -> bool {
     let first = std::error::Error::source(status);
     let mut causes = std::iter::successors(first, |error| error.source());
-    causes.any(|error| error.is::<TimeoutExpired>())
+    causes.any(<dyn std::error::Error>::is::<TimeoutExpired>)
 }
 
 /// One call of an RPC, as often as it takes.
-struct Rpc<'f, Q, R> {
+struct Asked<'f, Q, R> {
     function: &'f Function,
     message: Q,
     rpc: R,
     sent: Arc<Sent>,
 }
 
-// === impl Rpc ===
+// === impl Asked ===
 
-impl<Q, A, R, F> Errand for Rpc<'_, Q, R>
+impl<Q, A, R, F> Errand for Asked<'_, Q, R>
 where
     Q: Clone + Send + Sync,
     A: Send,
@@ -182,9 +197,9 @@ where
     type Answer = Response<A>;
 
     async fn attempt(&self, attempt: Attempt) -> Result<Response<A>, Failed> {
-        let Function { channel, .. } = self.function;
         let token = self.function.token().await?;
-        let link = Link::new(channel.clone(), Arc::clone(&self.sent), attempt).showing(token);
+        let channel = self.function.channel();
+        let link = Link::new(channel, Arc::clone(&self.sent), attempt).showing(token);
         let outcome = (self.rpc)(link, Request::new(self.message.clone())).await;
         outcome.map_err(|status| self.function.failed(status, attempt))
     }

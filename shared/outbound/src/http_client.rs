@@ -2,12 +2,7 @@
 //!
 //! Nothing of our own caller is sent along: neither their token nor their trace is for others.
 
-use std::{
-    error::Error as StdError,
-    fmt,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use call::Call;
@@ -19,6 +14,7 @@ use crate::{
     Error, Request,
     breaker::Verdict,
     dependency::{Again, Attempt, Dependency, Errand, Failed},
+    kept::Kept,
     pushback::Pushback,
 };
 
@@ -36,7 +32,7 @@ pub struct Http {
     clock: Clock,
     /// Made at the first call: it reads the machine's root certificates, which is slow and can
     /// fail. A failure is not kept, so that the next call tries again.
-    client: Arc<OnceLock<Client>>,
+    client: Arc<Kept<Client>>,
 }
 
 /// What an HTTP service answered.
@@ -57,7 +53,8 @@ struct Unable(u16);
 
 impl Http {
     pub(crate) fn new(dependency: Arc<Dependency>, base: Url, clock: Clock) -> Self {
-        Self { dependency, base, clock, client: Arc::default() }
+        let client = Arc::new(Kept::new(clock.clone()));
+        Self { dependency, base, clock, client }
     }
 
     /// Sends `request` within the deadline of `call`, again if it may be and that can help.
@@ -78,13 +75,13 @@ impl Http {
 
     async fn client(&self) -> Result<Client, Failed> {
         if let Some(client) = self.client.get() {
-            return Ok(client.clone());
+            return Ok(client);
         }
-        let (cell, url) = (Arc::clone(&self.client), self.base.clone());
+        let (kept, url) = (Arc::clone(&self.client), self.base.clone());
         let connect_max = self.dependency.settings.connect_max;
         // Reading certificates blocks; other calls must not wait behind it.
         let made = tokio::task::spawn_blocking(move || {
-            client(&url, connect_max).map(|client| cell.get_or_init(|| client).clone())
+            client(&url, connect_max).map(|client| kept.keep(client))
         });
         let cause: Box<dyn StdError + Send + Sync> = match made.await {
             Ok(Ok(client)) => return Ok(client),

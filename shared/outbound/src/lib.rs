@@ -25,6 +25,7 @@ mod request;
 mod http_client;
 mod function;
 mod link;
+mod kept;
 mod dependency;
 mod schedule;
 mod budget;
@@ -89,10 +90,10 @@ impl Outbound {
         Http::new(self.dependency(name), base, self.0.clock.clone())
     }
 
-    /// A client of the function `name` at `address`, such as `http://mayfly-user.flycast`. To be
-    /// called within a runtime.
+    /// A client of the function `name` at `address`, such as `http://mayfly-user.flycast`.
     pub fn function(&self, name: &'static str, address: Uri) -> Function {
-        Function::new(self.dependency(name), address, self.0.tokens.clone())
+        let Inner { clock, tokens, .. } = &*self.0;
+        Function::new(self.dependency(name), address, clock.clone(), tokens.clone())
     }
 
     /// The dependency of this name: who calls it by the same name shares its breaker.

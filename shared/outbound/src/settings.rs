@@ -19,7 +19,8 @@ impl Settings {
         let attempt_max = reader.millis(
             "OUTBOUND_ATTEMPT_MS_MAX",
             "5000",
-            1..=600_000,
+            // Less than the breaker waits for a probe, so that there is never a second one.
+            1..=30_000,
             "how long one attempt of a call to somebody else may take, in ms",
         );
         let connect_max = reader.millis(

@@ -113,6 +113,16 @@ pub fn method(path: &str) -> Option<&'static Method> {
     Some(METHODS[index])
 }
 
+// === impl Method ===
+
+impl Method {
+    /// Returns the name of the function that serves it, such as `user`.
+    pub fn function(&self) -> &'static str {
+        // `mayfly.user.v1.UserService`; the contract's compiler insists on it.
+        self.service.split('.').nth(1).unwrap_or(self.service)
+    }
+}
+
 // === impl Kind ===
 
 impl Kind {

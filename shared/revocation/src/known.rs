@@ -49,7 +49,7 @@ pub(crate) struct Found {
 /// What is known.
 #[derive(Debug)]
 pub(crate) struct Known {
-    known_max: Duration,
+    believed_for: Duration,
     as_of: RwLock<AsOf>,
     persons: Cache<UserId, Standing>,
 }
@@ -75,17 +75,17 @@ pub(crate) enum Age {
 }
 
 impl Known {
-    pub(crate) fn nothing(known_max: Duration) -> Self {
+    pub(crate) fn nothing(believed_for: Duration) -> Self {
         let persons = Cache::new(PERSONS_MAX);
-        Self { known_max, as_of: RwLock::default(), persons }
+        Self { believed_for, as_of: RwLock::default(), persons }
     }
 
     /// How old it is.
     pub(crate) fn age(&self, now: Moment) -> Age {
         let as_of = self.as_of.read().unwrap_or_else(PoisonError::into_inner);
         match as_of.read.map(|read| read.age(now)) {
-            Some(age) if age <= self.known_max / 2 => Age::Fresh,
-            Some(age) if age <= self.known_max => Age::Due,
+            Some(age) if age <= self.believed_for / 2 => Age::Fresh,
+            Some(age) if age <= self.believed_for => Age::Due,
             Some(_) | None => Age::Old,
         }
     }

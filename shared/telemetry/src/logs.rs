@@ -75,6 +75,11 @@ fn filter(text: &str) -> Option<Targets> {
 
 /// Starts logging for the whole process. A second start keeps the first.
 pub fn start(settings: &Settings) {
+    // Tests start several servers in one process; the first subscriber serves them all.
+    let _already_started = subscriber(settings).try_init();
+}
+
+fn subscriber(settings: &Settings) -> impl tracing::Subscriber + Send + Sync + use<> {
     let lines = match settings.format {
         Format::Json => {
             let lines = fmt::layer().json().flatten_event(true);
@@ -82,10 +87,7 @@ pub fn start(settings: &Settings) {
         }
         Format::Text => fmt::layer().compact().with_ansi(stdout().is_terminal()).boxed(),
     };
-    let subscriber =
-        tracing_subscriber::registry().with(lines.with_filter(settings.filter.clone()));
-    // Tests start several servers in one process; the first subscriber serves them all.
-    let _already_started = subscriber.try_init();
+    tracing_subscriber::registry().with(lines.with_filter(settings.filter.clone()))
 }
 
 #[cfg(test)]
@@ -100,6 +102,28 @@ mod tests {
             assert!(!debug.would_enable(&format!("{target}::proto"), &Level::DEBUG), "{target}");
         }
         assert!(debug.would_enable("user::service", &Level::DEBUG));
+    }
+
+    /// A span inside the transport's frames, under the subscriber of production, is not even made.
+    #[test]
+    fn no_level_records_a_span_of_h2_hyper_or_tokio() {
+        for level in ["error", "info", "debug", "trace"] {
+            let settings = Settings { filter: filter(level).unwrap(), format: Format::Json };
+            tracing::subscriber::with_default(subscriber(&settings), || {
+                let spans = [
+                    tracing::debug_span!(target: "h2::proto::connection", "poll"),
+                    tracing::trace_span!(target: "h2::codec::framed_read", "FramedRead::poll_next"),
+                    tracing::info_span!(target: "hyper::proto::h1", "conn"),
+                    tracing::trace_span!(target: "tokio::task", "runtime.spawn"),
+                    tracing::debug_span!(target: "tower::buffer::worker", "poll"),
+                ];
+                for span in spans {
+                    assert!(span.is_disabled(), "{level}: {span:?}");
+                }
+                let ours = tracing::info_span!(target: "user::service", "call");
+                assert_eq!(ours.is_disabled(), level == "error");
+            });
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use clock::Clock;
 use issuer::Issuer;
 use platform::issuer::Served;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tests::{App, PROJECT};
 use tokio::net::TcpListener;
 
@@ -122,6 +122,20 @@ async fn firebases_own_sdk_signs_up_in_and_out_and_its_token_opens_a_function() 
     page.becomes("#who", &ada).await;
     assert_eq!(page.press("open").await, "well");
     assert_eq!(page.shows("#profile").await, format!("ada of {ada}"));
+
+    // Whoever has only looked around becomes somebody, and keeps what they have made.
+    assert_eq!(page.press("sign-out").await, "well");
+    assert_eq!(page.press("visit").await, "well");
+    let eve = page.shows("#who").await;
+    assert!(eve.len() == 28 && eve != ada, "{eve}");
+    assert_eq!(page.press("stay").await, "auth/email-already-in-use");
+    page.fill("#email", "eve@example.com").await;
+    assert_eq!(page.press("open").await, "well");
+    assert_eq!(page.press("stay").await, "well");
+    assert_eq!(page.press("sign-out").await, "well");
+    assert_eq!(page.press("sign-in").await, "well");
+    assert_eq!(page.press("open").await, "well");
+    assert_eq!(page.shows("#profile").await, format!("eve of {eve}"));
     page.end().await;
     clients.end().await;
 }
@@ -168,12 +182,28 @@ async fn what_firebases_administrator_does_reaches_the_page() {
     clients.end().await;
 }
 
-/// The Admin SDK's emulator mode takes tokens without a signature alone, and ours have one.
 #[tokio::test]
-async fn firebases_administrator_believes_no_signed_token_of_an_emulator() {
+async fn firebases_administrator_verifies_a_token_as_it_verifies_googles() {
     let Some(clients) = Clients::start().await else { return };
     let page = Firebase::start(&clients).await;
+    let verify = async |token: &str| {
+        let issuer = page.served.address();
+        let order = json!({ "issuer": issuer, "project": PROJECT, "token": token });
+        clients.has_done("verify", order).await
+    };
     let ada = page.issuer.sign_up(EMAIL, PASSWORD).unwrap();
+    page.issuer.rotate().unwrap();
+    let again = page.issuer.refresh(&ada.refresh_token).unwrap();
+    for token in [&ada.id_token, &again.id_token] {
+        let said = verify(token).await;
+        let said = &said["answer"];
+        assert_eq!((&said["uid"], &said["email"]), (&json!(ada.user_id), &json!(EMAIL)), "{said}");
+    }
+    let strangers = Issuer::in_memory(PROJECT, Clock::system()).unwrap();
+    for forged in [strangers.id_token("ada", &Map::new()), page.issuer.service_token("a", "b")] {
+        assert_eq!(verify(&forged).await["code"], "auth/argument-error");
+    }
+    // In its emulator mode it takes tokens without a signature alone, and ours have one.
     let refused = page.admin("verifyIdToken", json!([ada.id_token])).await;
     assert_eq!(refused["code"], "auth/argument-error");
     page.end().await;

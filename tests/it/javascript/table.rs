@@ -35,7 +35,9 @@ impl Expected {
     /// Over Connect a stream is refused where its message would be read; what comes before that
     /// comes first there as well.
     fn of(self, client: Client) -> (u64, &'static str) {
-        let is_before = matches!(self.reason, "TOKEN_MISSING" | "MESSAGE_TOO_LARGE");
+        // Without a database nobody knows whether the caller was revoked.
+        let before = ["TOKEN_MISSING", "MESSAGE_TOO_LARGE", "DB_UNAVAILABLE"];
+        let is_before = before.contains(&self.reason);
         if self.is_stream && !client.has_streams() && !is_before {
             (12, "UNIMPLEMENTED")
         } else {

@@ -4,7 +4,10 @@ use std::{
     future::pending,
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -61,6 +64,7 @@ pub(super) struct Stub {
 struct Told {
     script: Mutex<Script>,
     seen: Mutex<Vec<Seen>>,
+    connections: AtomicUsize,
     protocol: Protocol,
 }
 
@@ -82,7 +86,9 @@ impl Stub {
     async fn start(protocol: Protocol, script: Script) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let told = Arc::new(Told { script: Mutex::new(script), seen: Mutex::default(), protocol });
+        let (script, seen) = (Mutex::new(script), Mutex::default());
+        let connections = AtomicUsize::default();
+        let told = Arc::new(Told { script, seen, connections, protocol });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, Arc::clone(&told)));
         Self { address, told, _accepting: accepting }
@@ -96,6 +102,11 @@ impl Stub {
     /// What it was asked so far.
     pub(super) fn seen(&self) -> Vec<Seen> {
         self.told.seen.lock().unwrap().clone()
+    }
+
+    /// How many connections were made to it so far.
+    pub(super) fn connections(&self) -> usize {
+        self.told.connections.load(Ordering::Relaxed)
     }
 
     /// How often it was asked so far.
@@ -127,6 +138,7 @@ impl Seen {
 async fn accept(listener: TcpListener, told: Arc<Told>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _peer)) = listener.accept().await {
+        told.connections.fetch_add(1, Ordering::Relaxed);
         connections.spawn(serve(stream, Arc::clone(&told)));
     }
 }

@@ -58,6 +58,32 @@ async fn a_failing_call_writes_one_flat_line_and_a_quick_success_none() {
     }
 }
 
+#[tokio::test]
+async fn the_emulators_setting_changes_nothing_but_a_warning() {
+    let serving = serving(&[("FIREBASE_AUTH_EMULATOR_HOST", "127.0.0.1:9099")]).await;
+    let ada = serving.person("ada");
+    assert_eq!(ada.json("GetProfile", &json!({})).await.0, 404);
+    let [_head, claims, _signature] =
+        ada.token.as_deref().unwrap().split('.').collect::<Vec<_>>()[..]
+    else {
+        panic!("{:?}", ada.token)
+    };
+    // {"alg":"none","typ":"JWT"}
+    let unsigned = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{claims}.");
+    let mut mallory = ada;
+    mallory.token = Some(unsigned);
+    let (status, told) = mallory.json("GetProfile", &json!({})).await;
+    assert_eq!((status, &told["code"]), (401, &json!("unauthenticated")), "{told}");
+
+    let stdout = all(serving).await;
+    let warnings =
+        lines(&stdout).into_iter().filter(|line| line.get("level") == Some(&json!("WARN")));
+    let warnings: Vec<_> = warnings.map(|line| line["message"].clone()).collect();
+    let warning =
+        "FIREBASE_AUTH_EMULATOR_HOST is set and changes nothing: unsigned tokens are refused";
+    assert_eq!(warnings, [json!(warning)]);
+}
+
 /// Everything a stranger can get into a line, with line breaks in it.
 async fn sends_line_breaks(serving: &Serving) {
     let eve = serving.person("eve");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::{
     digest,
-    encoding::{AsDer, Pkcs8V1Der},
+    encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
     rand::SystemRandom,
     rsa::KeySize,
     signature::{
@@ -82,11 +82,23 @@ impl Key {
         let message =
             [header, claims.to_string().into_bytes()].map(|part| URL_SAFE_NO_PAD.encode(part));
         let message = message.join(".");
+        let signature = self.sign_bytes(message.as_bytes());
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// A signature by RS256.
+    pub(crate) fn sign_bytes(&self, message: &[u8]) -> Vec<u8> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         self.pair
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
             .expect("a whole key of 2048 bits signs anything");
-        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+        signature
+    }
+
+    /// The public key, as certificates hold it.
+    pub(crate) fn public_der(&self) -> Result<Vec<u8>, Error> {
+        let der: PublicKeyX509Der<'_> = self.pair.public_key().as_der().map_err(Error::Crypto)?;
+        Ok(der.as_ref().to_vec())
     }
 
     /// The claims of a token that this key signed.

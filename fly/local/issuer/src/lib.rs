@@ -28,6 +28,7 @@ use serde_json::Value;
 
 mod account;
 mod accounts;
+mod certificate;
 mod chance;
 mod claims;
 mod code;
@@ -113,8 +114,10 @@ impl Issuer {
     }
 
     /// What the tokens of functions say in `iss`, so that none of them is a person's.
+    ///
+    /// It is a name, where nothing answers: their keys are those of [`Issuer::key_path`].
     pub fn service_issuer_url(&self) -> String {
-        format!("{}/service", self.issuer_url())
+        format!("https://oidc.localhost/{}", self.0.project)
     }
 
     /// The project its tokens are for, as they say in `aud`.
@@ -127,6 +130,11 @@ impl Issuer {
         "/robot/v1/metadata/jwk/securetoken@system.gserviceaccount.com"
     }
 
+    /// The path of the same keys as certificates by their ids, as it is there too.
+    pub fn certificate_path() -> &'static str {
+        "/robot/v1/metadata/x509/securetoken@system.gserviceaccount.com"
+    }
+
     /// The id of the key that signs, as tokens name it in their header.
     pub fn kid(&self) -> String {
         self.signer().id().to_owned()
@@ -136,6 +144,12 @@ impl Issuer {
     pub fn keys(&self) -> Value {
         self.rotate_if_due();
         self.state().keys.jwk_set(self.now_secs())
+    }
+
+    /// The same keys as certificates, by their ids.
+    pub fn certificates(&self) -> Result<Value, Error> {
+        self.rotate_if_due();
+        self.state().keys.certificates(self.now_secs())
     }
 
     /// Lets the next key sign, and tells its id. It happens by itself once a day.

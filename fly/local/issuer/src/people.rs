@@ -62,7 +62,11 @@ impl Issuer {
         }
         // Which of the two was wrong is nobody's business, as with Firebase's default protection.
         let found = self.state().accounts.by_email(&email);
-        let (user_id, account) = found.ok_or(Refusal::InvalidLoginCredentials)?;
+        let Some((user_id, account)) = found else {
+            // It takes as long as a wrong password.
+            password::Hash::of(password)?;
+            return Err(Refusal::InvalidLoginCredentials.into());
+        };
         if account.is_disabled() {
             return Err(Refusal::UserDisabled.into());
         }

@@ -8,7 +8,7 @@ use axum::{
     Form, Json, Router,
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, FromRequest, Request, State, rejection::BytesRejection},
-    http::{HeaderValue, header},
+    http::{HeaderName, HeaderValue, header},
     middleware,
     response::IntoResponse,
     routing::{MethodRouter, delete, get, post},
@@ -38,6 +38,7 @@ pub(crate) fn router(issuer: Issuer) -> Router {
     let tokens = Router::new().route("/v1/token", post(sign_in::refresh));
     Router::new()
         .route(Issuer::key_path(), get(keys))
+        .route(Issuer::certificate_path(), get(certificates))
         .merge(toolkit.clone())
         .nest("/identitytoolkit.googleapis.com", toolkit)
         .merge(tokens.clone())
@@ -97,9 +98,18 @@ fn for_emulator() -> Router<Issuer> {
         .route("/emulator/v1/projects/{project}/serviceToken", post(admin::service_token))
 }
 
-async fn keys(State(issuer): State<Issuer>) -> impl IntoResponse {
-    let an_hour = [(header::CACHE_CONTROL, "public, max-age=3600, must-revalidate")];
-    (an_hour, Json(issuer.keys()))
+/// Google's answers may be kept for hours too.
+const AN_HOUR: [(HeaderName, &str); 1] =
+    [(header::CACHE_CONTROL, "public, max-age=3600, must-revalidate")];
+
+async fn keys(State(issuer): State<Issuer>) -> Result<impl IntoResponse, Failure> {
+    let keys = blocking(move || Ok(issuer.keys())).await?;
+    Ok((AN_HOUR, Json(keys)))
+}
+
+async fn certificates(State(issuer): State<Issuer>) -> Result<impl IntoResponse, Failure> {
+    let certificates = blocking(move || issuer.certificates()).await?;
+    Ok((AN_HOUR, Json(certificates)))
 }
 
 type RawBody = Result<Bytes, BytesRejection>;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Error, TOKEN_SECS, key::Key};
+use crate::{Error, TOKEN_SECS, certificate, key::Key};
 
 /// How long a key signs.
 pub(crate) const SIGNS_SECS: i64 = 24 * 3600;
@@ -56,6 +56,12 @@ impl Ring {
     pub(crate) fn jwk_set(&self, now_secs: i64) -> Value {
         let keys: Vec<_> = self.published(now_secs).map(Key::jwk).collect();
         json!({ "keys": keys })
+    }
+
+    /// The same keys as certificates, by their ids.
+    pub(crate) fn certificates(&self, now_secs: i64) -> Result<Value, Error> {
+        let certificate = |key: &Key| Ok((key.id().to_owned(), certificate::pem(key)?.into()));
+        self.published(now_secs).map(certificate).collect::<Result<_, _>>().map(Value::Object)
     }
 
     /// The claims of a token that a published key signed.

@@ -26,15 +26,18 @@ pub(crate) struct Decided {
     pub(crate) database: Database,
     /// Whose tokens are good.
     pub(crate) project: String,
-    /// Where the keys of those tokens are.
+    /// Where the keys of those tokens are, and of the functions' own.
     pub(crate) keys_url: String,
     /// Where accounts are, and sign-ins are continued.
     pub(crate) issuer_url: String,
+    /// Who signs the functions' own.
+    pub(crate) service_issuer: String,
 }
 
 impl Decided {
     fn settings(&self, env: &Env) -> Vec<(&'static str, String)> {
-        let Self { address, internal_address, database, project, keys_url, issuer_url } = self;
+        let Self { address, internal_address, database, project, .. } = self;
+        let Self { keys_url, issuer_url, service_issuer, .. } = self;
         let direct_url = env.get("DATABASE_DIRECT_URL").unwrap_or(&database.runtime_url);
         vec![
             ("LISTEN_ADDR", address.to_string()),
@@ -48,6 +51,8 @@ impl Decided {
             // The local issuer takes any key, and knows an administrator by this word.
             ("FIREBASE_API_KEY", "any".to_owned()),
             ("FIREBASE_ADMIN_TOKEN", "owner".to_owned()),
+            ("SERVICE_ISSUER", service_issuer.clone()),
+            ("SERVICE_JWKS_URL", keys_url.clone()),
         ]
     }
 }
@@ -81,8 +86,8 @@ impl Functions {
 
     /// Builds them and serves them in a process of their own, which is replaced when they change.
     pub(crate) async fn watch(env: &Env, decided: Decided) -> Result<Self, Error> {
-        // What is wrong is told before anything is built.
-        let _good = read(env, &decided)?;
+        // What is wrong is told before anything is built. The issuer's lines are logged here.
+        telemetry::logs::start(&read(env, &decided)?.0.logs);
         let mut settings = decided.settings(env);
         settings.push(("DRAIN_SECS", env.get("DRAIN_SECS").unwrap_or(DRAIN_SECS).to_owned()));
         let Decided { address, internal_address, database, .. } = decided;

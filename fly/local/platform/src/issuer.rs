@@ -29,6 +29,11 @@ impl Served {
         Ok(Self { address, stop, tasks })
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Where it answers.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)

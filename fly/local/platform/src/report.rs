@@ -20,6 +20,7 @@ pub(crate) fn report(running: &Running, took: Duration) -> String {
     let functions = functions.join(", ");
     let Running { address, internal_address, issuer, served, database, psql, .. } = running;
     let issuer_url = served.url();
+    let (issuer_address, project) = (served.address(), issuer.project());
     let psql = psql.as_deref().unwrap_or("-");
     let took = took.as_secs_f64();
     let token = issuer.id_token(DEVELOPER, &Map::new());
@@ -36,6 +37,15 @@ mayfly is up, in {took:.1} s
 A token for the person {DEVELOPER:?}, good for an hour:
 
   {token}
+
+Firebase's own SDKs find the issuer so, in an app's page and as an administrator:
+
+  connectAuthEmulator(auth, \"{issuer_url}\")   projectId: {project}
+  FIREBASE_AUTH_EMULATOR_HOST={issuer_address}   projectId: {project}
+
+It signs with another key once a day, or from now on:
+
+  curl -s -X POST -H 'authorization: Bearer owner' {issuer_url}/emulator/v1/projects/{project}/keys:rotate
 
 A first call, for a second terminal:
 

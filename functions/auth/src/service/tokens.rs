@@ -40,8 +40,10 @@ impl AuthService {
     async fn of_person(&self, token: &str) -> Result<Option<Arc<Person>>, Fault> {
         let person = match self.context.verifier.verify(token).await {
             Ok(person) => person,
-            Err(error @ identity::Error::KeysUnavailable(_)) => return Err(unknown(error)),
-            Err(_not_good) => return Ok(None),
+            Err(
+                identity::Error::Missing | identity::Error::Expired | identity::Error::Invalid(_),
+            ) => return Ok(None),
+            Err(error) => return Err(unknown(error)),
         };
         match self.context.revocations.check(&person).await {
             Ok(()) => Ok(Some(person)),
@@ -72,14 +74,19 @@ impl AuthService {
     /// Whose an ID token is that Firebase has just given us.
     pub(super) async fn holder(&self, id_token: &str) -> Result<Arc<Person>, Fault> {
         let verified = self.context.verifier.verify(id_token).await;
-        verified.map_err(|error| match error {
-            identity::Error::KeysUnavailable(_) => unknown(error),
-            // Two settings speak of two projects.
-            error => Fault::new(Reason::DependencyUnavailable).because(error),
-        })
+        verified.map_err(unknown)
     }
 }
 
+/// What is said of a token of which it cannot be said whether it is good.
 fn unknown(error: identity::Error) -> Fault {
-    Fault::new(Reason::KeysUnavailable).because(error)
+    let reason = match &error {
+        identity::Error::KeysUnavailable(_) => Reason::KeysUnavailable,
+        identity::Error::Busy => Reason::Shed,
+        // Firebase has just given it to us: two settings speak of two projects.
+        identity::Error::Missing | identity::Error::Expired | identity::Error::Invalid(_) => {
+            Reason::DependencyUnavailable
+        }
+    };
+    Fault::new(reason).because(error)
 }

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::{
+    encoding::{AsDer, PublicKeyX509Der},
+    signature::{KeyPair as _, RSA_PKCS1_SHA256},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,8 +14,8 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::support::{Answer, World, encode, jwk, token};
-use crate::{KeysState, keys};
+use super::support::{Answer, PAIRS, World, claims, encode, header, jwk, sign_as, token};
+use crate::{Error, KeysState, keys};
 
 fn with(name: &str, value: Value) -> Value {
     let mut key = jwk(1, "k2");
@@ -182,4 +187,68 @@ async fn an_endless_body_is_read_no_further_than_it_may_be() {
     assert_eq!(fetcher.fetch().await.unwrap_err().class(), "too_large");
     // What was sent beyond the limit filled the sockets' buffers, and then the connection broke.
     assert!(server.await.unwrap() < 50_000_000);
+}
+
+const RSA_2048: &str = include_str!("certificates/rsa-2048.pem");
+const RSA_1024: &str = include_str!("certificates/rsa-1024.pem");
+
+#[test]
+fn certificates_are_keys_by_their_ids() {
+    let rotating = json!({"old": RSA_2048, "new": RSA_2048}).to_string();
+    let keys = keys::parse(rotating.as_bytes()).unwrap();
+    let mut kids: Vec<_> = keys.iter().map(|key| key.kid.as_str()).collect();
+    kids.sort_unstable();
+    assert_eq!(kids, ["new", "old"]);
+
+    let many: serde_json::Map<_, _> =
+        (0..101).map(|n| (format!("k{n}"), json!(RSA_2048))).collect();
+    for bad in [
+        json!({"k1": RSA_2048, "k2": RSA_1024}),
+        json!({"k1": RSA_2048, "k2": include_str!("certificates/ec.pem")}),
+        json!({"k1": RSA_2048, "k2": include_str!("certificates/rsa-pss.pem")}),
+        json!({"k1": RSA_2048, "k2": RSA_2048.replace("CERTIFICATE", "PUBLIC KEY")}),
+        json!({"k1": RSA_2048, "k2": jwk(1, "k2")}),
+        json!({"k1": [RSA_2048]}),
+        json!({"": RSA_2048}),
+        json!({"keys": RSA_2048}),
+        Value::Object(many),
+    ] {
+        assert!(keys::parse(bad.to_string().as_bytes()).is_err(), "{bad}");
+    }
+    let twice = format!(r#"{{"k1":{0},"k1":{0}}}"#, json!(RSA_2048));
+    assert!(keys::parse(twice.as_bytes()).is_err());
+}
+
+#[tokio::test]
+async fn a_token_is_checked_with_the_key_of_a_certificate() {
+    let world = World::new(Answer::json(json!({"k1": certificate(0)}).to_string().as_bytes()));
+    let world = world.await;
+    world.verifier.verify(&token(|_, _| {})).await.unwrap();
+    let forged = sign_as(1, &RSA_PKCS1_SHA256, &header().to_string(), &claims().to_string());
+    let told = world.verifier.verify(&forged).await;
+    assert!(matches!(told, Err(Error::Invalid("signature"))), "{told:?}");
+}
+
+/// A certificate of a pair. Of what is not read only the form is there.
+fn certificate(pair: usize) -> String {
+    let value = |tag: u8, bytes: &[u8]| {
+        let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
+        let length = match length {
+            [0, short] if short < 0x80 => vec![short],
+            [0, long] => vec![0x81, long],
+            [high, low] => vec![0x82, high, low],
+        };
+        [&[tag], &*length, bytes].concat()
+    };
+    let public: PublicKeyX509Der<'_> = PAIRS[pair].public_key().as_der().unwrap();
+    let empty = value(0x30, &[]);
+    let signed = [
+        value(0xa0, &value(0x02, &[2])),
+        value(0x02, &[1]),
+        empty.repeat(4),
+        public.as_ref().to_vec(),
+    ];
+    let certificate = [value(0x30, &signed.concat()), empty, value(0x03, &[0])];
+    let der = value(0x30, &certificate.concat());
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
 }

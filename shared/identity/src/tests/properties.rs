@@ -18,7 +18,7 @@ static KEY: LazyLock<Key> = LazyLock::new(|| {
     keys::parse(set.as_bytes()).unwrap().remove(0)
 });
 
-const RULES: Rules<'_> = Rules { project_id: PROJECT, issuer: ISSUER, skew_secs: 30 };
+const RULES: Rules<'_> = Rules { audience: PROJECT, issuer: ISSUER, skew_secs: 30 };
 
 /// A verification without what is around it.
 fn judge(token: &str) -> Result<Person, Error> {

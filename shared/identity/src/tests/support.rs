@@ -1,18 +1,12 @@
-//! Keys, tokens and a key server for tests.
+//! A key server for tests, and a verifier that asks it.
 
 use std::sync::{
-    Arc, LazyLock, Mutex,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
-use aws_lc_rs::{
-    rand::SystemRandom,
-    rsa::{KeyPair, KeySize},
-    signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaEncoding},
-};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clock::Clock;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use settings::{Env, Reader};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -21,92 +15,8 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+pub(super) use super::tokens::*;
 use crate::{Settings, Verifier};
-
-pub(super) const NOW: i64 = 1_800_000_000;
-pub(super) const PROJECT: &str = "demo-test";
-pub(super) const ISSUER: &str = "https://securetoken.google.com/demo-test";
-
-/// Two pairs, made once: the first is published as `k1`, the second usually not at all.
-pub(super) static PAIRS: LazyLock<[KeyPair; 2]> =
-    LazyLock::new(|| [0, 1].map(|_| KeyPair::generate(KeySize::Rsa2048).unwrap()));
-
-pub(super) fn encode(bytes: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-pub(super) fn jwk(pair: usize, kid: &str) -> Value {
-    let public = PAIRS[pair].public_key();
-    json!({
-        "kty": "RSA",
-        "alg": "RS256",
-        "use": "sig",
-        "kid": kid,
-        "n": encode(public.modulus().big_endian_without_leading_zero()),
-        "e": encode(public.exponent().big_endian_without_leading_zero()),
-    })
-}
-
-pub(super) fn header() -> Value {
-    json!({"alg": "RS256", "typ": "JWT", "kid": "k1"})
-}
-
-pub(super) fn claims() -> Value {
-    json!({
-        "iss": ISSUER,
-        "aud": PROJECT,
-        "auth_time": NOW - 60,
-        "user_id": "alice",
-        "sub": "alice",
-        "iat": NOW - 60,
-        "exp": NOW + 3540,
-        "email": "alice@example.com",
-        "email_verified": true,
-        "firebase": {"identities": {}, "sign_in_provider": "password"},
-    })
-}
-
-pub(super) fn sign_as(
-    pair: usize,
-    how: &'static dyn RsaEncoding,
-    header: &str,
-    claims: &str,
-) -> String {
-    let message = format!("{}.{}", encode(header), encode(claims));
-    let mut signature = vec![0; PAIRS[pair].public_modulus_len()];
-    let random = SystemRandom::new();
-    PAIRS[pair].sign(how, &random, message.as_bytes(), &mut signature).unwrap();
-    format!("{message}.{}", encode(signature))
-}
-
-/// Signs these very texts with the first pair.
-pub(super) fn sign(header: &str, claims: &str) -> String {
-    sign_as(0, &RSA_PKCS1_SHA256, header, claims)
-}
-
-/// A good token but for what `edit` does to its header and claims.
-pub(super) fn token(edit: impl FnOnce(&mut Map<String, Value>, &mut Map<String, Value>)) -> String {
-    let (mut header, mut claims) = (header(), claims());
-    edit(header.as_object_mut().unwrap(), claims.as_object_mut().unwrap());
-    sign(&header.to_string(), &claims.to_string())
-}
-
-/// A good token with one header parameter set, or taken away by `null`.
-pub(super) fn with_header(name: &str, value: Value) -> String {
-    token(|header, _| set(header, name, value))
-}
-
-/// A good token with one claim set, or taken away by `null`.
-pub(super) fn with_claim(name: &str, value: Value) -> String {
-    token(|_, claims| set(claims, name, value))
-}
-
-fn set(object: &mut Map<String, Value>, name: &str, value: Value) {
-    match value {
-        Value::Null => drop(object.remove(name)),
-        value => drop(object.insert(name.to_owned(), value)),
-    }
-}
 
 /// What a key server does with a request.
 #[derive(Clone)]

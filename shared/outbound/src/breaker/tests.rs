@@ -120,7 +120,6 @@ proptest! {
             world.happens(event);
             let has_passed = world.out.len() > passed_before;
             match before {
-                Standing::Closed => {}
                 Standing::Open if has_passed => {
                     prop_assert!(until.is_some_and(|until| world.now >= until));
                     prop_assert_eq!(world.breaker.standing(), Standing::HalfOpen);
@@ -132,30 +131,34 @@ proptest! {
                     prop_assert!(probe.is_some_and(|probe| world.now - probe >= PROBE_MAX));
                     probe = Some(world.now);
                 }
-                Standing::Open | Standing::HalfOpen => {}
+                Standing::Closed | Standing::Open | Standing::HalfOpen => {}
             }
         }
     }
 
     #[test]
     fn late_outcomes_of_an_earlier_standing_change_nothing(
-        late in prop::collection::vec(verdict(), 1..50)
+        late in prop::collection::vec(verdict(), 60)
     ) {
         let mut world = World::new();
-        for _ in &late {
-            world.happens(Event::Admit);
-        }
-        let early = std::mem::take(&mut world.out);
+        let early: Vec<_> = late.iter().map(|_| world.breaker.admit(world.now).unwrap()).collect();
+        let mut early = early.into_iter().zip(late);
+        let mut come_late = |world: &mut World, standing| {
+            for (ticket, verdict) in early.by_ref().take(20) {
+                world.breaker.settle(ticket, verdict, world.now);
+                assert_eq!(world.breaker.standing(), standing);
+            }
+        };
         for _ in 0..VOLUME_MIN {
             world.happens(Event::Admit);
             world.happens(Event::Settle(0, Verdict::Ill));
         }
-        prop_assert_eq!(world.breaker.standing(), Standing::Open);
-        for (ticket, verdict) in early.into_iter().zip(late) {
-            world.breaker.settle(ticket, verdict, world.now + OPEN_FOR);
-            prop_assert_eq!(world.breaker.standing(), Standing::Open);
-        }
-        prop_assert!(world.recovers_in() <= OPEN_FOR + MS * 20);
+        come_late(&mut world, Standing::Open);
+        world.now += OPEN_FOR;
+        world.happens(Event::Admit);
+        come_late(&mut world, Standing::HalfOpen);
+        world.happens(Event::Settle(0, Verdict::Well));
+        come_late(&mut world, Standing::Closed);
     }
 
     /// A second away, a second back, at any rate and from any moment on.
@@ -168,7 +171,7 @@ proptest! {
         world.now += MS * offset;
         let (mut shut, mut absent) = (Duration::ZERO, Duration::ZERO);
         while world.now < start + Duration::from_mins(1) {
-            let is_absent = (world.now - start).as_millis() / 1000 % 2 == 0;
+            let is_absent = (world.now - start).as_secs().is_multiple_of(2);
             let verdict = if is_absent { Verdict::Ill } else { Verdict::Well };
             if let Ok(ticket) = world.breaker.admit(world.now) {
                 world.breaker.settle(ticket, verdict, world.now);
@@ -202,6 +205,14 @@ fn half_of_enough_attempts_within_the_window_open_it() {
     assert!(!outcomes(9, 0, MS), "too few to conclude anything");
     assert!(!outcomes(49, 51, MS), "less than half");
     assert!(!outcomes(20, 0, Duration::from_secs(2)), "too long ago");
+
+    let mut world = World::new();
+    for pause in [[0; 9].as_slice(), &[15_000]].concat() {
+        world.happens(Event::Pass(pause));
+        world.happens(Event::Admit);
+        world.happens(Event::Settle(0, Verdict::Ill));
+    }
+    assert_eq!(world.breaker.standing(), Standing::Closed, "nine of them too long ago");
 }
 
 #[test]

@@ -7,11 +7,14 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { initializeApp } from "firebase/app";
 import {
+  EmailAuthProvider,
   confirmPasswordReset,
   connectAuthEmulator,
   createUserWithEmailAndPassword,
   getAuth,
+  linkWithCredential,
   onIdTokenChanged,
+  signInAnonymously,
   signInWithEmailAndPassword,
   signOut,
 } from "firebase/auth";
@@ -55,6 +58,11 @@ async function openProfile() {
 const deeds = {
   "sign-up": () => createUserWithEmailAndPassword(auth, field("email"), field("password")),
   "sign-in": () => signInWithEmailAndPassword(auth, field("email"), field("password")),
+  "visit": () => signInAnonymously(auth),
+  "stay": () => {
+    const credential = EmailAuthProvider.credential(field("email"), field("password"));
+    return linkWithCredential(auth.currentUser, credential);
+  },
   "refresh": () => auth.currentUser.getIdToken(true),
   "reset": () => confirmPasswordReset(auth, where.get("code"), field("password")),
   "open": async () => {

@@ -83,6 +83,10 @@ const deeds = {
     const { administer } = await import("./admin.js");
     return administer(order);
   },
+  async verify(order) {
+    const { verify } = await import("./admin.js");
+    return verify(order);
+  },
 
   // Opens the page that people use.
   async open({ id, url }) {

@@ -1,6 +1,11 @@
 //! A function's own binary: how soon it answers, and what it weighs.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
 
 use postgres::{Durability, Options, find_or_start};
 use proto::grpc::health::v1::{HealthCheckRequest, health_client::HealthClient};
@@ -11,7 +16,6 @@ use tonic::{Code, Request, transport::Channel};
 
 use crate::{constant, process::memory_mib};
 
-const PORT: u16 = 18_080;
 const ROUNDS: usize = 11;
 const READY_MAX: Duration = Duration::from_secs(5);
 
@@ -29,11 +33,12 @@ pub(crate) async fn measure(path: &str) -> Value {
     let url = postgres.url(None, "postgres");
     schema::migrate(&url).await.expect("the migrations apply");
     let keys_url = constant::serve_keys().await;
+    let address = free_address();
     let (mut ready, mut first, mut memory) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let start = Instant::now();
         let mut child = Command::new(path)
-            .env("LISTEN_ADDR", format!("127.0.0.1:{PORT}"))
+            .env("LISTEN_ADDR", address.to_string())
             .env("METRICS_ADDR", "127.0.0.1:0")
             .env("DATABASE_URL", &url)
             .env("FIREBASE_PROJECT_ID", constant::PROJECT)
@@ -42,7 +47,7 @@ pub(crate) async fn measure(path: &str) -> Value {
             .kill_on_drop(true)
             .spawn()
             .expect("the binary starts");
-        let channel = answers(start).await;
+        let channel = answers(address, start).await;
         ready.push(start.elapsed().as_secs_f64() * 1e3);
         reads_database(channel).await;
         first.push(start.elapsed().as_secs_f64() * 1e3);
@@ -58,10 +63,16 @@ pub(crate) async fn measure(path: &str) -> Value {
     })
 }
 
+/// An address that nobody has at the moment.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    listener.local_addr().expect("an address")
+}
+
 /// A channel over which the process has answered.
-async fn answers(start: Instant) -> Channel {
+async fn answers(address: SocketAddr, start: Instant) -> Channel {
     loop {
-        let endpoint = Channel::from_shared(format!("http://127.0.0.1:{PORT}")).expect("a URL");
+        let endpoint = Channel::from_shared(format!("http://{address}")).expect("a URL");
         if let Ok(channel) = endpoint.connect().await {
             let request = HealthCheckRequest::default();
             if HealthClient::new(channel.clone()).check(request).await.is_ok() {

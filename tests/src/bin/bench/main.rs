@@ -92,6 +92,7 @@ fn run(options: &Options) -> ExitCode {
 async fn measure(options: &Options) -> Value {
     let mut report = json!({
         "commit": commit(),
+        "machine": machine(),
         "cores": std::thread::available_parallelism().map_or(1, usize::from),
         "calls": calls(options).await,
     });
@@ -135,6 +136,13 @@ fn spread(mut values: Vec<f64>) -> Value {
         return Value::Null;
     };
     json!({ "min": round(*least), "median": round(values[values.len() / 2]), "max": round(*most) })
+}
+
+/// What the kernel calls the processor.
+fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let named = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    named.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.to_owned())
 }
 
 fn commit() -> String {

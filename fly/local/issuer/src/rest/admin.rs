@@ -184,7 +184,7 @@ pub(super) async fn service_token(
     }
     let Service { caller, audience } = json_of(body)?;
     let is_name = |name: &str| {
-        let is_of_name = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+        let is_of_name = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
         (1..=FUNCTION_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_of_name)
     };
     if !is_name(&caller) || !is_name(&audience) {

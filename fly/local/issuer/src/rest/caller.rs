@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::{
     extract::{FromRequestParts, Path, Request, State},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, Uri, header, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -14,6 +14,9 @@ use crate::{Issuer, Refusal};
 
 /// What the Admin SDK shows to an emulator, where Google would see an access token.
 const OWNER: &str = "Bearer owner";
+
+/// Where the pages of whoever runs this come from.
+const OWN_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +31,18 @@ impl Caller {
     fn of(headers: &HeaderMap) -> Result<Self, Failure> {
         match headers.get(header::AUTHORIZATION) {
             None => Ok(Self::App),
-            Some(shown) if shown == OWNER => Ok(Self::Owner),
+            // Any page may be an app, and a page from elsewhere is not more than that.
+            Some(shown) if shown == OWNER && is_own(headers) => Ok(Self::Owner),
             Some(_) => Err(Failure::Unauthenticated),
         }
     }
+}
+
+/// Whether no page of somebody else's asks: programs have no origin.
+fn is_own(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+    origin.is_some_and(|origin| origin.host().is_some_and(|host| OWN_HOSTS.contains(&host)))
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

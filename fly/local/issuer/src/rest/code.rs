@@ -58,7 +58,8 @@ pub(super) async fn send(
     match (issuer.make_code(&email, purpose), caller) {
         (Ok(code), _) => {
             let link = link(&headers, &code);
-            tracing::info!(email = code.email, link, "{}", purpose.as_str());
+            let purpose = purpose.as_str();
+            tracing::info!(email = code.email, purpose, link, "an email would be sent");
             if caller == Caller::Owner && return_oob_link {
                 answer.insert("oobCode".into(), json!(code.secret));
                 answer.insert("oobLink".into(), json!(link));

@@ -59,6 +59,28 @@ async fn keys_that_have_retired_outlive_a_restart() {
     }
 }
 
+#[tokio::test]
+async fn the_same_keys_are_published_as_certificates() {
+    let (issuer, _) = issuer();
+    let old = issuer.id_token("alice", &Map::new());
+    issuer.rotate().unwrap();
+    let new = issuer.id_token("alice", &Map::new());
+    let (_, certificates) = send(&issuer, get_request(Issuer::certificate_path())).await;
+    let mut ids: Vec<_> = certificates.as_object().unwrap().keys().cloned().collect();
+    let mut expected = published(&issuer).await;
+    ids.sort();
+    expected.sort();
+    assert_eq!(ids, expected);
+    for token in [old, new] {
+        let certificate = text(&certificates[decode_header(&token).unwrap().kid.unwrap()]);
+        let key = DecodingKey::from_rsa_pem(certificate.as_bytes()).unwrap();
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.set_audience(&["demo"]);
+        validation.validate_exp = false;
+        assert_eq!(decode::<Value>(&token, &key, &validation).unwrap().claims["sub"], "alice");
+    }
+}
+
 /// The ids of the keys that are published.
 async fn published(issuer: &Issuer) -> Vec<String> {
     let (_, set) = send(issuer, get_request(Issuer::key_path())).await;

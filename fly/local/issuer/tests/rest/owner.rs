@@ -171,6 +171,24 @@ async fn the_owner_is_nobody_else_and_of_one_project() {
 }
 
 #[tokio::test]
+async fn a_page_from_elsewhere_is_never_the_owner() {
+    let (issuer, _) = issuer();
+    let path = format!("{PROJECT}/accounts:batchGet");
+    let asked = async |origin: &str| {
+        let request = as_owner(Request::get(&path)).header("origin", origin);
+        send(&issuer, request.body(Body::empty()).unwrap()).await.0
+    };
+    for own in ["http://localhost:3000", "http://127.0.0.1", "http://[::1]:8000"] {
+        assert_eq!(asked(own).await, StatusCode::OK, "{own}");
+    }
+    for foreign in
+        ["null", "https://example.com", "http://localhost.example.com", "http://10.0.0.1"]
+    {
+        assert_eq!(asked(foreign).await, StatusCode::UNAUTHORIZED, "{foreign}");
+    }
+}
+
+#[tokio::test]
 async fn a_custom_token_signs_in_whoever_it_names() {
     let (issuer, _) = issuer();
     let audience =
@@ -213,7 +231,7 @@ async fn a_function_has_a_token_for_one_other() {
     let header = decode_header(text(&answer["token"])).unwrap();
     assert_eq!((header.alg, header.kid), (Algorithm::RS256, Some(issuer.kid())));
     let said = unverified(text(&answer["token"]));
-    let expected = json!({ "iss": "https://securetoken.google.com/demo/service", "aud": "user",
+    let expected = json!({ "iss": "https://oidc.localhost/demo", "aud": "user",
         "sub": "chat", "iat": NOW, "exp": NOW + 600 });
     assert_eq!(said, expected);
     // It is nobody's ID token.
@@ -221,9 +239,9 @@ async fn a_function_has_a_token_for_one_other() {
     assert_eq!(refused["error"]["message"], "INVALID_ID_TOKEN");
 
     let (_, refused) =
-        ask(json!({ "caller": "chat", "audience": "user" }), Some("http://evil")).await;
+        ask(json!({ "caller": "chat", "audience": "user" }), Some("http://localhost:3000")).await;
     assert_eq!(refused["error"]["message"], "OPERATION_NOT_ALLOWED", "a page is no function");
-    for wrong in ["", "A", "a b", &"a".repeat(64)] {
+    for wrong in ["", "A", "a_b", "a b", &"a".repeat(64)] {
         let (status, _) = ask(json!({ "caller": "chat", "audience": wrong }), None).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
     }

@@ -1,0 +1,55 @@
+//! Attacks that are made from the contracts: every RPC of every function by every attack, and a new
+//! RPC is among them without a line here.
+//!
+//! The suite prints RPC by attack, each with what was told.
+
+mod ask;
+mod access;
+mod ids;
+mod scene;
+#[path = "../../shared/identity/src/tests/tokens.rs"]
+mod tokens;
+#[path = "../../shared/identity/src/tests/shapes.rs"]
+mod shapes;
+
+use std::collections::BTreeMap;
+
+use proto::{Access, METHODS, Method};
+
+/// Every RPC of ours.
+fn methods() -> impl Iterator<Item = &'static Method> {
+    METHODS.iter().copied().filter(|method| method.service.starts_with("mayfly."))
+}
+
+/// Every RPC that looks at who calls.
+fn guarded() -> impl Iterator<Item = &'static Method> {
+    methods().filter(|method| method.rule.access != Access::Public)
+}
+
+/// What was told to whom: RPC by attack.
+#[derive(Default)]
+struct Table {
+    attacks: Vec<&'static str>,
+    rows: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
+}
+
+impl Table {
+    fn note(&mut self, method: &Method, attack: &'static str, told: impl Into<String>) {
+        if !self.attacks.contains(&attack) {
+            self.attacks.push(attack);
+        }
+        self.rows.entry(method.path).or_default().insert(attack, told.into());
+    }
+
+    /// Prints it. A test whose output is wanted shows it, and so does one that fails.
+    #[expect(clippy::print_stdout, reason = "for whoever reads the suite's output")]
+    fn print(&self, title: &str) {
+        println!("\n{title}");
+        for (path, told) in &self.rows {
+            println!("{path}");
+            for attack in &self.attacks {
+                println!("    {attack:<38} {}", told.get(attack).map_or("-", String::as_str));
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What can be taken away, found in the sources.
+
+use std::{fs, path::Path};
+
+/// One change that makes a guard let everybody through.
+#[derive(Clone, Debug)]
+pub(crate) struct Mutant {
+    /// What is taken away, and where.
+    pub(crate) name: String,
+    /// The file, from the root.
+    pub(crate) path: String,
+    /// Its text with the guard taken away.
+    pub(crate) text: String,
+}
+
+impl Mutant {
+    /// The tests that stand next to it, where there are any.
+    pub(crate) fn tests(&self) -> Vec<&str> {
+        match self.path.strip_prefix("shared/").and_then(|path| path.split_once("/src/")) {
+            Some((floor, _file)) => vec!["-p", floor, "--lib"],
+            None => Vec::new(),
+        }
+    }
+}
+
+/// What binds a statement's rows to whoever may see them.
+const PREDICATES: [&str; 4] = ["user_id = $", "user_id = any($", "caller = $", "visibility = "];
+
+/// Statements in which letting a predicate go changes nothing that anybody could see, and why.
+const HARMLESS: [(&str, &str); 1] = [(
+    "queries/database/drop_expired_answer.sql",
+    "more answers go that have expired: nobody is given those anyway",
+)];
+
+/// Checks in Rust: where they are, and what they are without.
+const CHECKS: [(&str, &str, &str); 11] = [
+    ("shared/layers/src/authenticate.rs", "self.revocations.check(&person).await?;", ""),
+    (
+        "shared/layers/src/authenticate.rs",
+        "if any_of.iter().any(",
+        "if !any_of.is_empty() || any_of.iter().any(",
+    ),
+    (
+        "shared/layers/src/authenticate.rs",
+        "if callers.contains(",
+        "if !callers.is_empty() || callers.contains(",
+    ),
+    ("shared/layers/src/authenticate.rs", "has_one(&person, any_of)?;", ""),
+    ("shared/layers/src/authenticate.rs", "is_one(&name, callers)?;", ""),
+    (
+        "shared/identity/src/verifier.rs",
+        "visit.callee.as_str() != callee",
+        "visit.callee.as_str().is_empty()",
+    ),
+    ("shared/identity/src/signed.rs", "return Err(Error::Invalid(\"signature\"));", ""),
+    ("shared/revocation/src/standing.rs", "self.is_disabled\n", "false\n"),
+    (
+        "shared/revocation/src/standing.rs",
+        "person.auth_time < self.valid_from",
+        "person.auth_time < 0",
+    ),
+    ("shared/revocation/src/standing.rs", "over.contains(&person.auth_time)", "over.is_empty()"),
+    (
+        "shared/revocation/src/standing.rs",
+        "person.issue_time < self.issued_from",
+        "person.issue_time < 0",
+    ),
+];
+
+/// A check in a model, which functions call by this name.
+const VISIBLE: &str = ".is_visible_to(";
+
+/// Every mutant of a checkout.
+pub(crate) fn mutants(root: &Path) -> Vec<Mutant> {
+    let mut mutants = Vec::new();
+    for (path, text) in files(root, "proto/mayfly", ".proto") {
+        mutants.extend(laxer_rules(&path, &text));
+    }
+    for (path, text) in files(root, "queries", ".sql") {
+        let is_statement = !path.starts_with("queries/migrations/");
+        if is_statement && !HARMLESS.iter().any(|(harmless, _why)| *harmless == path) {
+            mutants.extend(blind_statements(&path, &text));
+        }
+    }
+    for (path, text) in files(root, "functions", ".rs") {
+        mutants.extend(blind_checks(&path, &text));
+    }
+    mutants.extend(CHECKS.iter().map(|(path, from, to)| {
+        let text = fs::read_to_string(root.join(path)).expect("a source of ours");
+        assert!(text.contains(from), "{path} no longer has {from:?}");
+        let name = format!("{path}: without {}", from.trim());
+        Mutant { name, path: (*path).to_owned(), text: text.replacen(from, to, 1) }
+    }));
+    mutants
+}
+
+/// Each rule of an RPC, open to everybody.
+fn laxer_rules(path: &str, text: &str) -> Vec<Mutant> {
+    let mut mutants = Vec::new();
+    let mut rpc = "";
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let words = line.trim();
+        if let Some(rest) = words.strip_prefix("rpc ") {
+            rpc = rest.split('(').next().unwrap_or_default();
+        }
+        let is_access = ["signed_in:", "role:", "service:"].iter().any(|it| words.starts_with(it));
+        if is_access && !rpc.is_empty() {
+            // What is exactly once needs a caller, or it does not build.
+            let (before, after) = text.split_at(at);
+            let after = after.strip_prefix(line).unwrap_or_default();
+            let after = after.replacen("exactly_once: {}", "not_retryable: {}", 1);
+            let text = format!("{before}      public: {{}}\n{after}");
+            let name = format!("{path}: {rpc} open to everybody");
+            mutants.push(Mutant { name, path: path.to_owned(), text });
+        }
+        at += line.len();
+    }
+    mutants
+}
+
+/// Each predicate of a statement, always true. The parameters stay, and with them the types.
+fn blind_statements(path: &str, text: &str) -> Vec<Mutant> {
+    let mut mutants = Vec::new();
+    for predicate in PREDICATES {
+        for (at, _) in text.match_indices(predicate) {
+            let (before, rest) = text.split_at(at);
+            let length = rest.find([' ', '\n']).map_or(0, |_| predicate_length(rest, predicate));
+            let (whole, after) = rest.split_at(length);
+            // A change of a column is no predicate.
+            if is_in_set(before) {
+                continue;
+            }
+            let text = format!("{before}({whole} or true){after}");
+            let name = format!("{path}: without {whole}");
+            mutants.push(Mutant { name, path: path.to_owned(), text });
+        }
+    }
+    mutants
+}
+
+fn predicate_length(rest: &str, predicate: &str) -> usize {
+    let after = rest.strip_prefix(predicate).unwrap_or_default();
+    let digits = after.chars().take_while(char::is_ascii_digit).count();
+    let closing = usize::from(predicate.contains('('));
+    predicate.len() + digits + closing
+}
+
+fn is_in_set(before: &str) -> bool {
+    let last = |word: &str| before.rfind(word);
+    last("\nset").is_some_and(|set| last("where").is_none_or(|condition| condition < set))
+}
+
+/// Each call of a model's check, always true.
+fn blind_checks(path: &str, text: &str) -> Vec<Mutant> {
+    let tests = text.find("#[cfg(test)]").unwrap_or(text.len());
+    let calls = text.match_indices(VISIBLE).filter(|(at, _)| *at < tests);
+    let calls = calls.map(|(at, _)| {
+        let (before, after) = text.split_at(at);
+        let start = before.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |it| it + 1);
+        let (before, object) = before.split_at(start);
+        let line = before.lines().count();
+        let text = format!("{before}true || {object}{after}");
+        Mutant {
+            name: format!("{path}:{line}: everything is visible"),
+            path: path.to_owned(),
+            text,
+        }
+    });
+    calls.collect()
+}
+
+/// The files below a directory whose names end so, by their path from the root.
+fn files(root: &Path, dir: &str, end: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(root.join(&dir)).expect("a directory of ours") {
+            let entry = entry.expect("an entry");
+            let path = format!("{dir}/{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() {
+                dirs.push(path);
+            } else if path.ends_with(end) && !path.contains("/policy/") {
+                let text = fs::read_to_string(entry.path()).expect("text");
+                found.push((path, text));
+            }
+        }
+    }
+    found.sort();
+    found
+}

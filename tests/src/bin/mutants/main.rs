@@ -1,0 +1,113 @@
+//! `cargo run -p tests --bin mutants`: takes each access rule, owner predicate and visibility check
+//! away in turn, in a copy of this checkout, and shows that the build or a test turns red.
+//!
+//! The list is made from the sources: a new RPC, statement or check is in it without a line here.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command tells what it found")]
+
+mod list;
+mod scratch;
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use tokio::time::Instant;
+
+use self::{
+    list::Mutant,
+    scratch::{Outcome, Scratch},
+};
+
+const HELP: &str = "\
+Usage: mutants [--list] [TEXT..]
+
+  --list    tells them without trying one
+  TEXT      only those whose names contain one of these";
+
+/// What is tried first, and what the rest is tried with where that stays green.
+const FIRST: &[&str] = &["-p", "tests", "--test", "it", "--", "attacks::"];
+const SECOND: &[&str] = &[
+    "-p",
+    "tests",
+    "--test",
+    "it",
+    "--",
+    "user::",
+    "erase::",
+    "once::",
+    "identity::",
+    "revocation::",
+    "watch::access",
+    "watch::cursors",
+];
+
+fn main() -> ExitCode {
+    let mut wanted: Vec<_> = std::env::args().skip(1).collect();
+    if wanted.iter().any(|text| text.starts_with('-') && text != "--list") {
+        eprintln!("{HELP}");
+        return ExitCode::from(64);
+    }
+    let is_list = wanted.iter().any(|text| text == "--list");
+    wanted.retain(|text| text != "--list");
+
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut mutants = list::mutants(&root);
+    mutants.retain(|one| wanted.is_empty() || wanted.iter().any(|text| one.name.contains(text)));
+    if is_list {
+        mutants.iter().for_each(|mutant| println!("{}", mutant.name));
+        println!("{} mutants", mutants.len());
+        return ExitCode::SUCCESS;
+    }
+    match run(&root, &mutants) {
+        Ok(survivors) if survivors.is_empty() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(told) => {
+            eprintln!("{told}");
+            ExitCode::from(70)
+        }
+    }
+}
+
+/// Tries them all, and returns the names of those that nothing has noticed.
+fn run(root: &Path, mutants: &[Mutant]) -> Result<Vec<String>, String> {
+    let start = Instant::now();
+    let scratch = Scratch::of(root)?;
+    println!("building a copy, which takes minutes the first time");
+    for tests in [FIRST, SECOND] {
+        if let Outcome::Red(why) = scratch.test(tests)? {
+            return Err(format!("it is red without a mutant: {why}"));
+        }
+    }
+    println!("green without a mutant, after {}", seconds(start.elapsed()));
+    let mut survivors = Vec::new();
+    for mutant in mutants {
+        let began = Instant::now();
+        let undone = scratch.apply(mutant)?;
+        let mut outcome = Outcome::Green;
+        for tests in [mutant.tests(), FIRST.into(), SECOND.into()] {
+            if matches!(outcome, Outcome::Green) && !tests.is_empty() {
+                outcome = scratch.test(&tests)?;
+            }
+        }
+        undone()?;
+        let told = match outcome {
+            Outcome::Red(why) => why,
+            Outcome::Green => {
+                survivors.push(mutant.name.clone());
+                "SURVIVED".to_owned()
+            }
+        };
+        println!("{:<70} {told} ({})", mutant.name, seconds(began.elapsed()));
+    }
+    println!(
+        "{} mutants, {} survived, in {}",
+        mutants.len(),
+        survivors.len(),
+        seconds(start.elapsed())
+    );
+    survivors.iter().for_each(|name| println!("survived: {name}"));
+    Ok(survivors)
+}
+
+fn seconds(span: Duration) -> String {
+    format!("{} s", span.as_secs())
+}
