@@ -5,6 +5,7 @@ use std::time::Duration;
 use clock::Clock;
 use futures_util::future::join_all;
 use proto::auth::v1::SendPasswordResetRequest;
+use sqlx::raw_sql;
 use tests::{App, told};
 use tonic::Code;
 
@@ -108,4 +109,20 @@ async fn who_tried_is_kept_as_a_hash_and_no_password_is_kept_at_all() {
         where event in ('signed_in', 'sign_in_failed') and address = '127.0.0.1'
         and actor = 'nobody' and (person_id is null) <> (subject is null)";
     assert_eq!(app.sql_count(events).await, 2);
+}
+
+#[tokio::test]
+async fn what_has_happened_is_added_to_and_not_rewritten() {
+    let (app, _clock) = app().await;
+    let mut owner = app.owner().await;
+    raw_sql("set role mayfly_auth").execute(&mut owner).await.unwrap();
+    for (statement, is_refused) in [
+        ("update mayfly_auth.audit set actor = 'nobody'", true),
+        ("truncate mayfly_auth.audit", true),
+        ("select from mayfly_user.profile", true),
+        ("select from mayfly_auth.audit", false),
+    ] {
+        let outcome = raw_sql(statement).execute(&mut owner).await;
+        assert_eq!(outcome.is_err(), is_refused, "{statement}");
+    }
 }
