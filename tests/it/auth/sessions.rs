@@ -126,3 +126,23 @@ async fn sessions_come_in_pages_and_are_their_owners_alone() {
     assert_eq!(refusal(eve.auth().list_sessions(rest).await).0, Code::InvalidArgument);
     assert_eq!(sessions(&eve).await, []);
 }
+
+#[tokio::test]
+async fn what_one_person_ends_is_nobody_elses_though_it_is_of_the_same_second() {
+    let app = App::start().await;
+    let (ada, of_ada) = signed_in(&app, &account()).await;
+    let (bob, of_bob) = signed_in(&app, &account()).await;
+    // Eve has ended sign-ins of the very seconds of everybody's.
+    app.sql(
+        "insert into mayfly_auth.session
+         select gen_random_uuid(), 'eve', auth_time, '', now(), now(), now()
+         from mayfly_auth.session",
+    )
+    .await;
+    refresh(&app, &of_ada.refresh_token).await.unwrap();
+
+    ada.auth().revoke_all_sessions(RevokeAllSessionsRequest {}).await.unwrap();
+    assert_eq!(sessions(&bob).await.len(), 1);
+    refresh(&app, &of_bob.refresh_token).await.unwrap();
+    assert_eq!(refusal(refresh(&app, &of_ada.refresh_token).await).1, "TOKEN_REVOKED");
+}
