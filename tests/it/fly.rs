@@ -65,7 +65,7 @@ fn the_actions_of_the_workflows_are_pinned_to_versions() {
 #[test]
 fn compose_runs_every_function_from_the_one_recipe_within_limits() {
     let compose = read("compose.yaml");
-    for function in ["user", "all", "issuer"] {
+    for function in ["auth", "user", "all", "issuer"] {
         assert!(compose.contains(&format!("FUNCTION: {function}")), "{function}");
     }
     for word in [

@@ -5,11 +5,11 @@ use tests::{
     world,
 };
 
-use crate::process::program::USER;
+use crate::process::program::ALL;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_is_sent_breaks_a_function() {
-    let server = Server::start(USER.as_ref(), &world().new_database().await);
+async fn nothing_that_is_sent_breaks_any_function() {
+    let server = Server::start(ALL.as_ref(), &world().new_database().await);
 
     let report = run(&server, Options { seed: 2026, first: 0, calls: 3000 }, |_| ()).await;
 

@@ -71,6 +71,7 @@ async fn what_is_served_is_told() {
     };
     let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
     let expected = [
+        "mayfly.auth.v1.AuthService",
         "mayfly.user.v1.UserService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",

@@ -241,7 +241,7 @@ async fn a_migration_that_was_cut_short_is_refused() {
     let refused = migrate(&world().owner_url(&database)).await.unwrap_err();
     assert!(matches!(refused, Error::Migrate(MigrateError::Dirty(2))), "{refused:?}");
     let app = App::builder().database(&database).start().await;
-    let told = (503, "user: migrations missing\n".to_owned());
+    let told = (503, "auth: ready\nuser: migrations missing\n".to_owned());
     assert_eq!(app.internal("/health/ready").await, told);
 }
 
@@ -264,12 +264,12 @@ async fn an_older_binary_runs_on_a_newer_ledger() {
 async fn a_function_is_ready_once_its_migrations_are_there() {
     let database = world().new_empty_database().await;
     let app = App::builder().database(&database).start().await;
-    let told = (503, "user: migrations missing\n".to_owned());
+    let told = (503, "auth: migrations missing\nuser: migrations missing\n".to_owned());
     assert_eq!(app.internal("/health/ready").await, told);
     assert_eq!(app.internal("/health/live").await.0, 200);
 
     migrate(&world().owner_url(&database)).await.unwrap();
-    assert_eq!(app.internal("/health/ready").await, (200, "user: ready\n".to_owned()));
+    assert_eq!(app.internal("/health/ready").await, (200, "auth: ready\nuser: ready\n".to_owned()));
     app.person("ada").creates_public_profile("Ada").await;
 }
 

@@ -140,9 +140,10 @@ impl AppBuilder {
             None => world().new_database().await,
         };
         let env = defaults(world(), &database, self.env);
-        let settings = Reader::new(&env).finish(Settings::read).expect("the settings are good");
+        let read = |reader: &mut Reader<'_>| Settings::read_for(self.functions, reader);
+        let (settings, functions) = Reader::new(&env).finish(read).expect("the settings are good");
         telemetry::logs::start(&settings.logs);
-        let server = Server::bind(&settings, self.functions, &self.clock).expect("free ports");
+        let server = Server::bind(&settings, functions, &self.clock).expect("free ports");
         let (address, internal_address) = (server.address(), server.internal_address());
         let (stop, stopped) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "the test's runtime ends it")]
@@ -157,12 +158,17 @@ impl AppBuilder {
 fn defaults(world: &World, database: &str, chosen: Env) -> Env {
     let keys_url = format!("http://{}{}", world.issuer_address, issuer::Issuer::key_path());
     let runtime_url = world.runtime_url(database);
+    let issuer_url = format!("http://{}", world.issuer_address);
     let defaults = [
         ("LISTEN_ADDR", "127.0.0.1:0"),
         ("METRICS_ADDR", "127.0.0.1:0"),
         ("DATABASE_URL", &runtime_url),
         ("FIREBASE_PROJECT_ID", PROJECT),
         ("JWKS_URL", &keys_url),
+        ("IDENTITY_TOOLKIT_URL", &issuer_url),
+        ("SECURE_TOKEN_URL", &issuer_url),
+        ("FIREBASE_API_KEY", "any"),
+        ("FIREBASE_ADMIN_TOKEN", "owner"),
         ("DRAIN_SECS", "5"),
         ("RUST_LOG", "error"),
     ];

@@ -37,8 +37,18 @@ pub fn told(status: &Status) -> Told {
 }
 
 /// What only somebody who knows the server's inside could write.
-const INSIDE: [&str; 9] =
-    ["SQLSTATE", "pg_", ".rs:", "/home", "Error {", "mayfly_user", "sqlx", "tonic", "constraint"];
+const INSIDE: [&str; 10] = [
+    "SQLSTATE",
+    "pg_",
+    ".rs:",
+    "/home",
+    "Error {",
+    "mayfly_auth",
+    "mayfly_user",
+    "sqlx",
+    "tonic",
+    "constraint",
+];
 
 /// Insists that an answer's text gives away nothing of the server: no table, file, crate or address.
 #[track_caller]

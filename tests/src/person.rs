@@ -9,7 +9,10 @@ use std::{
 };
 
 use http::HeaderMap;
-use proto::user::v1::{self, user_service_client::UserServiceClient};
+use proto::{
+    auth::v1::auth_service_client::AuthServiceClient,
+    user::v1::{self, user_service_client::UserServiceClient},
+};
 use serde_json::{Value, json};
 use tonic::{
     Request, Status,
@@ -64,9 +67,17 @@ impl Person {
 
     /// The `user` function over gRPC.
     pub fn user(&self) -> UserServiceClient<InterceptedService<Channel, SignedIn>> {
+        UserServiceClient::with_interceptor(self.channel.clone(), self.signed_in())
+    }
+
+    /// The `auth` function over gRPC.
+    pub fn auth(&self) -> AuthServiceClient<InterceptedService<Channel, SignedIn>> {
+        AuthServiceClient::with_interceptor(self.channel.clone(), self.signed_in())
+    }
+
+    fn signed_in(&self) -> SignedIn {
         let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
-        let bearer = bearer.map(|text| text.parse().expect("a token is ASCII"));
-        UserServiceClient::with_interceptor(self.channel.clone(), SignedIn(bearer))
+        SignedIn(bearer.map(|text| text.parse().expect("a token is ASCII")))
     }
 
     /// Makes a profile with this handle; public, so that others find it.

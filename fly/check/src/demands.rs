@@ -14,7 +14,8 @@ const END_SECS: u64 = 2;
 const OTHER_NAMES: [&str; 3] = ["MAYFLY_CONFIG", "RUST_BACKTRACE", "TZ"];
 
 /// Settings whose values are secrets: they never stand in a file.
-const SECRETS: [&str; 2] = ["DATABASE_URL", "DATABASE_DIRECT_URL"];
+const SECRETS: [&str; 4] =
+    ["DATABASE_URL", "DATABASE_DIRECT_URL", "FIREBASE_API_KEY", "FIREBASE_ADMIN_TOKEN"];
 
 /// A fly.toml that is good.
 #[derive(Clone, Debug)]

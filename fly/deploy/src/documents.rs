@@ -2,12 +2,18 @@
 
 use std::fmt::Write;
 
+use chassis::Function;
 use settings::Declared;
 
+use crate::files::settings;
+
+const ANY_TEXT: &str = "a string takes any text";
+
 /// What a setting that has no default may look like.
-const EXAMPLES: [(&str, &str); 2] = [
+const EXAMPLES: [(&str, &str); 3] = [
     ("DATABASE_URL", "postgres://mayfly_runtime:password@localhost:5432/mayfly"),
     ("FIREBASE_PROJECT_ID", "my-project"),
+    ("FIREBASE_API_KEY", "my-web-api-key"),
 ];
 
 /// Each generated file and its text.
@@ -25,23 +31,36 @@ A function reads its settings once, when it starts, from the environment, and un
 All that is wrong is told at once on standard error, one name per line and never a value, and the process ends with exit code 78 before it has bound anything.
 `<function> check` does only that; `<function> --help` prints this table.
 
-| name | default | must be | what it sets |
-| --- | --- | --- | --- |
+The first table is every function's; those after it are read by one function alone, and so by `all`.
 "
     .to_owned();
-    for Declared { name, default, expects, about } in settings() {
-        let default = match default.as_str() {
-            "required" | "unset" => default,
-            value => format!("`{value}`"),
-        };
-        writeln!(page, "| `{name}` | {default} | {} | {about} |", expects.replace('|', "\\|"))
-            .expect("a string takes any text");
+    page.push_str(&table(&Function::declared_settings()));
+    for function in all::functions() {
+        let (name, own) = (function.name, function.own_settings());
+        if !own.is_empty() {
+            write!(page, "\n## Of `{name}` alone\n{}", table(&own)).expect(ANY_TEXT);
+        }
     }
     page.push_str(
-        "\n`DATABASE_URL` and `DATABASE_DIRECT_URL` hold passwords: on Fly they are secrets, and \
-         `cargo fly check` refuses them in a fly.toml.\n",
+        "\n`DATABASE_URL`, `DATABASE_DIRECT_URL` and `FIREBASE_ADMIN_TOKEN` hold what nobody else may \
+         know, and `FIREBASE_API_KEY` is the project's own: on Fly they are secrets, and `cargo fly \
+         check` refuses them in a fly.toml.\n",
     );
     page
+}
+
+fn table(settings: &[Declared]) -> String {
+    let mut table =
+        "\n| name | default | must be | what it sets |\n| --- | --- | --- | --- |\n".to_owned();
+    for Declared { name, default, expects, about } in settings {
+        let default = match default.as_str() {
+            "required" | "unset" => default.clone(),
+            value => format!("`{value}`"),
+        };
+        let expects = expects.replace('|', "\\|");
+        writeln!(table, "| `{name}` | {default} | {expects} | {about} |").expect(ANY_TEXT);
+    }
+    table
 }
 
 fn env_file() -> String {
@@ -51,19 +70,16 @@ fn env_file() -> String {
 # Docker takes a line as it is: no quotes, no comment behind a value.
 "
     .to_owned();
-    for Declared { name, default, expects, about } in settings() {
+    // What one function alone reads, the others overlook.
+    for Declared { name, default, expects, about } in settings("all") {
         let line = match default.as_str() {
             "required" => format!("{name}={}", example(name)),
             "unset" => format!("#{name}="),
             value => format!("#{name}={value}"),
         };
-        write!(file, "\n# {about}\n# {expects}\n{line}\n").expect("a string takes any text");
+        write!(file, "\n# {about}\n# {expects}\n{line}\n").expect(ANY_TEXT);
     }
     file
-}
-
-fn settings() -> Vec<Declared> {
-    chassis::Function::declared_settings()
 }
 
 fn example(name: &str) -> &'static str {
@@ -83,7 +99,12 @@ mod tests {
         let env = lines
             .filter_map(|line| line.split_once('='))
             .fold(Env::default(), |env, (name, value)| env.with(name, value));
-        Reader::new(&env).finish(chassis::Settings::read).unwrap();
+        read(&env);
+    }
+
+    fn read(env: &Env) {
+        let read = |reader: &mut Reader<'_>| chassis::Settings::read_for(all::functions(), reader);
+        let _good = Reader::new(env).finish(read).unwrap();
     }
 
     #[test]
@@ -93,6 +114,6 @@ mod tests {
         let given = lines.filter_map(|line| line.split_once('='));
         let given = given.filter(|(name, value)| !value.is_empty() && !name.contains(' '));
         let env = given.fold(Env::default(), |env, (name, value)| env.with(name, value));
-        Reader::new(&env).finish(chassis::Settings::read).unwrap();
+        read(&env);
     }
 }

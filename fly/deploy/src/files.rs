@@ -6,8 +6,9 @@ use std::{
     process::{Command, Stdio},
 };
 
+use chassis::Function;
 use check::App;
-use settings::{Env, Reader};
+use settings::{Declared, Env, Reader};
 use toml::{Table, Value};
 
 use crate::{command::Stop, options::Options};
@@ -40,6 +41,18 @@ fn functions(root: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// What the app of `function` hosts.
+fn hosted(function: &str) -> Vec<Function> {
+    let is_hosted = |one: &Function| function == "all" || one.name == function;
+    all::functions().into_iter().filter(is_hosted).collect()
+}
+
+/// The settings that the app of `function` reads.
+pub(crate) fn settings(function: &str) -> Vec<Declared> {
+    let own = hosted(function).into_iter().flat_map(Function::own_settings);
+    Function::declared_settings().into_iter().chain(own).collect()
+}
+
 /// Reads and checks every file, and that exactly one app migrates; tells all that is wrong.
 pub fn sources(root: &Path) -> Result<Vec<Source>, String> {
     let names = functions(root).map_err(|error| format!("fly/ cannot be read: {error}"))?;
@@ -68,28 +81,28 @@ pub fn source(root: &Path, function: &str) -> Result<Source, String> {
     let path = format!("fly/{function}.toml");
     let text = fs::read_to_string(root.join(&path));
     let text = text.map_err(|error| format!("{path} cannot be read: {error}"))?;
-    let declared = chassis::Function::declared_settings();
+    let declared = settings(function);
     let app = check::function(&text, function, &declared)
         .map_err(|faults| format!("{path}\n{faults}"))?;
     // Whatever is required and secret is somebody else's to give; here anything good will do.
     let mut env = Env::of([
         ("DATABASE_URL", "postgres://localhost/mayfly"),
         ("FIREBASE_PROJECT_ID", "any-project"),
+        ("FIREBASE_API_KEY", "any-key"),
     ]);
     for (name, value) in app.env() {
         env = env.with(name, value);
     }
     Reader::new(&env)
-        .finish(chassis::Settings::read)
+        .finish(|reader| chassis::Settings::read_for(hosted(function), reader))
         .map_err(|problems| format!("{path}, [env]\n{problems}"))?;
     Ok(Source { function: function.to_owned(), app })
 }
 
 /// The required settings that the file itself does not give: an app has them as secrets.
-pub(crate) fn required_secrets(app: &App) -> Vec<&'static str> {
-    let given: Vec<_> = app.env().into_iter().map(|(name, _)| name.to_owned()).collect();
-    let declared = chassis::Function::declared_settings();
-    let required = declared.into_iter().filter(|one| one.default == "required");
+pub(crate) fn required_secrets(source: &Source) -> Vec<&'static str> {
+    let given: Vec<_> = source.app.env().into_iter().map(|(name, _)| name.to_owned()).collect();
+    let required = settings(&source.function).into_iter().filter(|one| one.default == "required");
     required.map(|one| one.name).filter(|name| !given.iter().any(|given| given == name)).collect()
 }
 

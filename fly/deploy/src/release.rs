@@ -119,7 +119,7 @@ impl<'o> Release<'o> {
 
     async fn check_secrets(&self, signals: &mut Signals) -> Result<(), Stop> {
         let given = secrets(&self.flyctl, &self.app, signals).await?;
-        let required = required_secrets(&self.source.app);
+        let required = required_secrets(&self.source);
         let missing: Vec<_> =
             required.into_iter().filter(|name| !given.iter().any(|one| one == name)).collect();
         if missing.is_empty() {
@@ -252,7 +252,7 @@ impl<'o> Release<'o> {
         let call = self.call(&path);
         let call: Vec<_> = call.iter().map(String::as_str).collect();
         let before = path_of(app, ".before");
-        let required = required_secrets(&self.source.app).join(", ");
+        let required = required_secrets(&self.source).join(", ");
         tell(&shown(&APPS));
         tell(&format!("# if {app} is not there:\n{}", shown(&self.call_create())));
         tell(&shown(&["secrets", "list", "--app", app, "--json"]));

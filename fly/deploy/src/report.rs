@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use crate::{
     command::{Stop, tell},
-    files::{self, Source, commit, rendered, required_secrets},
+    files::{self, Source, commit, rendered, required_secrets, settings},
     flyctl::{Flyctl, Signals},
     machines::{Machine, has_app, machines, secrets},
     options::Options,
@@ -126,8 +126,8 @@ async fn of_secrets(
     signals: &mut Signals,
 ) -> Result<Vec<String>, Stop> {
     let given = secrets(flyctl, app, signals).await?;
-    let declared = chassis::Function::declared_settings();
-    let required = required_secrets(&source.app).into_iter();
+    let declared = settings(&source.function);
+    let required = required_secrets(source).into_iter();
     let missing = required.filter(|name| !given.iter().any(|one| one == name));
     let mut told: Vec<_> = missing.map(|name| format!("secret {name} is not set")).collect();
     let env = source.app.env();

@@ -151,12 +151,14 @@ async fn served<T>(address: SocketAddr, work: impl Future<Output = T>) -> T {
     let env = Env::of([
         ("DATABASE_URL", "postgres://127.0.0.1:1/mayfly"),
         ("FIREBASE_PROJECT_ID", "mayfly-test"),
+        ("FIREBASE_API_KEY", "any"),
         ("METRICS_ADDR", "127.0.0.1:0"),
         ("RUST_LOG", "off"),
     ]);
     let env = env.with("LISTEN_ADDR", address.to_string());
-    let settings = Reader::new(&env).finish(Settings::read).unwrap();
-    let server = Server::bind(&settings, all::functions(), &Clock::system()).unwrap();
+    let read = |reader: &mut Reader<'_>| Settings::read_for(all::functions(), reader);
+    let (settings, functions) = Reader::new(&env).finish(read).unwrap();
+    let server = Server::bind(&settings, functions, &Clock::system()).unwrap();
     tokio::select! {
         done = work => done,
         () = server.serve(std::future::pending()) => panic!("nobody has told it to stop"),

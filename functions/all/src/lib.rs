@@ -4,5 +4,5 @@ use chassis::Function;
 
 /// The functions of the platform.
 pub fn functions() -> Vec<Function> {
-    vec![Function::new("user", user::service)]
+    vec![Function::new("auth", auth::service), Function::new("user", user::service)]
 }

@@ -8,7 +8,7 @@ mod onward;
 mod outcome;
 mod request_id;
 
-use std::ops::Deref;
+use std::{net::IpAddr, ops::Deref};
 
 use fault::{Fault, Reason};
 use identity::{Caller, UserId};
@@ -31,6 +31,8 @@ pub struct Call {
     pub method: Option<&'static Method>,
     /// When the call's time is over.
     pub deadline: Option<Instant>,
+    /// Where it comes from, as far as that can be known.
+    pub address: Option<IpAddr>,
     /// Who calls, once `authenticate` has seen the token.
     pub caller: Caller,
     /// What makes a repeated call the same call.
@@ -48,12 +50,21 @@ impl Call {
             id,
             method,
             deadline: None,
+            address: None,
             caller: Caller::Nobody,
             idempotency_key: None,
             onward: Onward::default(),
             outcome: Outcome::default(),
         }
     }
+}
+
+/// Splits a request of anybody into the call and what they asked.
+pub fn anyone<T>(mut request: Request<T>) -> Result<(Call, T), Fault> {
+    let Some(call) = request.extensions_mut().remove::<Call>() else {
+        return Err(Fault::internal("a handler was reached without the layers"));
+    };
+    Ok((call, request.into_inner()))
 }
 
 /// A call made by a person.
@@ -73,12 +84,10 @@ impl Deref for SignedIn {
 }
 
 /// Splits a request into the person's call and what they asked.
-pub fn signed_in<T>(mut request: Request<T>) -> Result<(SignedIn, T), Fault> {
-    let Some(call) = request.extensions_mut().remove::<Call>() else {
-        return Err(Fault::internal("a handler was reached without the layers"));
-    };
+pub fn signed_in<T>(request: Request<T>) -> Result<(SignedIn, T), Fault> {
+    let (call, message) = anyone(request)?;
     let Some(person) = call.caller.person() else {
         return Err(Reason::TokenMissing.into());
     };
-    Ok((SignedIn { user_id: person.user_id.clone(), call }, request.into_inner()))
+    Ok((SignedIn { user_id: person.user_id.clone(), call }, message))
 }

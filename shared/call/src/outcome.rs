@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -24,6 +24,7 @@ struct Cells {
     ended: OnceLock<Ended>,
     received: AtomicU64,
     sent: AtomicU64,
+    events: Mutex<Vec<&'static str>>,
 }
 
 /// The end of a call.
@@ -50,6 +51,16 @@ impl Outcome {
     /// Tells how the call ended; only the first end counts.
     pub fn set_ended(&self, code: Code, cause: Option<Arc<Status>>) {
         let _already_told = self.0.ended.set(Ended { code, cause });
+    }
+
+    /// Tells of something that has happened and belongs into the log: who signed in, what was revoked.
+    pub fn add_event(&self, event: &'static str) {
+        self.0.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+
+    /// What was told of.
+    pub fn events(&self) -> Vec<&'static str> {
+        self.0.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts messages that came in.

@@ -22,6 +22,11 @@ impl RequestId {
         Self(sent.unwrap_or_else(Uuid::now_v7))
     }
 
+    /// The id itself.
+    pub fn as_uuid(self) -> Uuid {
+        self.0
+    }
+
     /// The id as a header's value.
     pub fn to_value(self) -> HeaderValue {
         let mut text = Uuid::encode_buffer();

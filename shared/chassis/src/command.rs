@@ -47,7 +47,7 @@ pub(crate) fn version(name: &str) -> String {
 }
 
 /// What can be asked, and what can be set.
-pub(crate) fn help(name: &str) -> String {
+pub(crate) fn help(name: &str, functions: Vec<Function>) -> String {
     let mut text = format!(
         "{}\n\nUsage: {name} [COMMAND]\n\nCommands:\n  \
          serve      serves calls until it is told to stop (the default)\n  \
@@ -58,7 +58,10 @@ pub(crate) fn help(name: &str) -> String {
          Settings, from the environment or from the TOML file named by MAYFLY_CONFIG:\n",
         version(name)
     );
-    for Declared { name, default, about, .. } in Function::declared_settings() {
+    let own = functions.into_iter().flat_map(Function::own_settings);
+    for Declared { name, default, about, .. } in
+        Function::declared_settings().into_iter().chain(own)
+    {
         writeln!(text, "  {name:<22} {about} ({default})").expect("a string takes any text");
     }
     text
@@ -86,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_help_names_every_setting() {
-        let help = help("user");
+        let help = help("user", Vec::new());
         for name in ["DATABASE_URL", "FIREBASE_PROJECT_ID", "DRAIN_SECS", "RUST_LOG"] {
             assert!(help.contains(name), "{name}");
         }

@@ -1,6 +1,6 @@
 //! One connection: what it speaks, what it may cost, and when it ends.
 
-use std::{convert::Infallible, future::Future, pin::pin, time::Duration};
+use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, time::Duration};
 
 use hyper::{
     body::Incoming,
@@ -8,7 +8,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use layers::Stack;
+use layers::{Peer, Stack};
 use tokio::{net::TcpStream, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::body::Body;
@@ -57,6 +57,7 @@ impl Connections {
     /// Serves one connection to its end. `age_max` differs from one to the next, so that they do
     /// not all come back at once.
     pub(crate) async fn serve(self, stream: TcpStream, age_max: Duration) {
+        let peer = stream.peer_addr().ok();
         let detected = tokio::select! {
             biased;
             detected = detect(stream, self.limits.preface_max) => detected,
@@ -69,7 +70,7 @@ impl Connections {
         };
         let io = TokioIo::new(stream);
         let this = self.clone();
-        let service = service_fn(move |request| this.clone().answer(request));
+        let service = service_fn(move |request| this.clone().answer(request, peer));
         let outcome = match version {
             Version::Http1 => {
                 let connection = self.http1().serve_connection(io, service);
@@ -109,10 +110,14 @@ impl Connections {
 
     async fn answer(
         mut self,
-        request: http::Request<Incoming>,
+        mut request: http::Request<Incoming>,
+        peer: Option<SocketAddr>,
     ) -> Result<http::Response<Body>, Infallible> {
         if request.uri().path() == Liveness::PATH {
             return Ok(self.liveness.answer(request.method()));
+        }
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(Peer(peer.ip()));
         }
         self.stack.call(request.map(Body::new)).await
     }

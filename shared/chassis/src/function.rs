@@ -1,9 +1,10 @@
-//! A function, as the chassis sees it: a name, and how its service is made.
+//! A function, as the chassis sees it: a name, settings of its own, and how its service is made.
 
 use std::{convert::Infallible, fmt};
 
-use ::settings::Reader;
+use ::settings::{Declared, Reader};
 use database::Pool;
+use identity::Verifier;
 use layers::{Request, Response};
 use proto::Bounded;
 use revocation::Revocations;
@@ -21,43 +22,143 @@ pub struct Context {
     pub changes: changes::Log,
     /// Whose tokens count no longer.
     pub revocations: Revocations,
+    /// Whose a token is that did not come as the caller's.
+    pub verifier: Verifier,
     /// What the time is.
     pub clock: clock::Clock,
     /// Clients of what is outside this process.
     pub outbound: outbound::Outbound,
 }
 
-/// Makes a function's service and puts it among the routes.
+/// Settings that one function has beside those that all have.
+pub trait Own: Sized + Send + 'static {
+    /// Reads them.
+    fn read(reader: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// Most functions have none.
+impl Own for () {
+    fn read(_reader: &mut Reader<'_>) -> Option<Self> {
+        Some(())
+    }
+}
+
+/// Makes a function's service: from its [`Context`], and from settings of its own if it takes them
+/// as a second argument.
+pub trait Build<Arguments>: Send + 'static {
+    /// The settings.
+    type Own: Own;
+    /// The service.
+    type Service: Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>
+        + NamedService
+        + Bounded
+        + Clone
+        + Send
+        + Sync
+        + 'static;
+
+    /// Makes it.
+    fn build(self, context: Context, own: Self::Own) -> Self::Service;
+}
+
+/// Puts a function's service among the routes.
 type Mount = Box<dyn FnOnce(Context, usize, &mut RoutesBuilder) + Send>;
 
-/// One function: its name, and how its service is made.
+/// Reads a function's own settings; what follows needs them.
+type Read = Box<dyn FnOnce(&mut Reader<'_>) -> Option<Mount> + Send>;
+
+/// One function: its name, its settings, and how its service is made.
 pub struct Function {
     /// The name, which its schema, its role and its app share.
     pub name: &'static str,
     /// The full name of the service it serves.
     pub service: &'static str,
+    read: Read,
+}
+
+/// A function whose own settings are read.
+pub struct Ready {
+    pub(crate) name: &'static str,
+    pub(crate) service: &'static str,
     mount: Mount,
 }
 
+// === impl Build ===
+
+impl<F, S> Build<(Context,)> for F
+where
+    F: FnOnce(Context) -> S + Send + 'static,
+    S: Service<Request, Response = Response, Error = Infallible>
+        + NamedService
+        + Bounded
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    type Own = ();
+    type Service = S;
+
+    fn build(self, context: Context, (): ()) -> S {
+        self(context)
+    }
+}
+
+impl<F, S, T> Build<(Context, T)> for F
+where
+    F: FnOnce(Context, T) -> S + Send + 'static,
+    T: Own,
+    S: Service<Request, Response = Response, Error = Infallible>
+        + NamedService
+        + Bounded
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    type Own = T;
+    type Service = S;
+
+    fn build(self, context: Context, own: T) -> S {
+        self(context, own)
+    }
+}
+
+// === impl Function ===
+
 impl Function {
     /// A function called `name`, whose service `build` makes.
-    pub fn new<S>(name: &'static str, build: impl FnOnce(Context) -> S + Send + 'static) -> Self
-    where
-        S: Service<Request, Response = Response, Error = Infallible>
-            + NamedService
-            + Bounded
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send + 'static,
-    {
-        let mount = |context, message_bytes_max, routes: &mut RoutesBuilder| {
-            routes.add_service(build(context).bounded(message_bytes_max));
+    pub fn new<A, B: Build<A>>(name: &'static str, build: B) -> Self {
+        let read = |reader: &mut Reader<'_>| {
+            let own = B::Own::read(reader)?;
+            let mount: Mount = Box::new(|context, message_bytes_max, routes| {
+                routes.add_service(build.build(context, own).bounded(message_bytes_max));
+            });
+            Some(mount)
         };
-        Self { name, service: S::NAME, mount: Box::new(mount) }
+        Self { name, service: <B::Service as NamedService>::NAME, read: Box::new(read) }
     }
 
+    /// Reads its own settings.
+    pub(crate) fn read(self, reader: &mut Reader<'_>) -> Option<Ready> {
+        let Self { name, service, read } = self;
+        Some(Ready { name, service, mount: read(reader)? })
+    }
+
+    /// The settings that every function reads, for the documented table.
+    pub fn declared_settings() -> Vec<Declared> {
+        Reader::declared(Settings::read)
+    }
+
+    /// The settings that only this one reads, for the documented table.
+    pub fn own_settings(self) -> Vec<Declared> {
+        Reader::declared(|reader| self.read(reader))
+    }
+}
+
+impl Ready {
     /// Puts its service among the routes.
     pub(crate) fn mount(
         self,
@@ -67,15 +168,16 @@ impl Function {
     ) {
         (self.mount)(context, message_bytes_max, routes);
     }
-
-    /// The settings that every function reads, for the documented table.
-    pub fn declared_settings() -> Vec<::settings::Declared> {
-        Reader::declared(Settings::read)
-    }
 }
 
 impl fmt::Debug for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Function").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready").field("name", &self.name).finish_non_exhaustive()
     }
 }

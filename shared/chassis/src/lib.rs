@@ -16,7 +16,7 @@ mod reflection;
 mod internal;
 
 pub use command::Command;
-pub use function::{Context, Function};
+pub use function::{Build, Context, Function, Own, Ready};
 pub use process::{run, run_all};
 pub use server::{Error, Server};
 pub use settings::{Limits, Settings};

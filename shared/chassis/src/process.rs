@@ -1,21 +1,17 @@
 //! A function's process, from its first line to its exit code.
 
-use std::{convert::Infallible, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use ::settings::{Env, Reader};
 use clock::Clock;
-use layers::{Request, Response};
-use proto::Bounded;
 use telemetry::logs;
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
 };
-use tonic::server::NamedService;
-use tower::Service;
 
 use crate::{
-    Command, Context, Function, Server, Settings,
+    Build, Command, Function, Ready, Server, Settings,
     command::{help, version},
 };
 
@@ -29,17 +25,7 @@ const EX_CONFIG: u8 = 78;
 const RUNTIME_END_MAX: Duration = Duration::from_millis(500);
 
 /// Runs one function until it is told to stop, then drains it.
-pub fn run<S>(name: &'static str, build: impl FnOnce(Context) -> S + Send + 'static) -> ExitCode
-where
-    S: Service<Request, Response = Response, Error = Infallible>
-        + NamedService
-        + Bounded
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send + 'static,
-{
+pub fn run<A, B: Build<A>>(name: &'static str, build: B) -> ExitCode {
     run_all(name, vec![Function::new(name, build)])
 }
 
@@ -78,14 +64,14 @@ fn try_run(name: &'static str, functions: Vec<Function>) -> Result<ExitCode, Sto
     let command =
         Command::parse(std::env::args().skip(1)).map_err(|told| Stop { code: EX_USAGE, told })?;
     match command {
-        Command::Help => tell(&help(name)),
+        Command::Help => tell(&help(name, functions)),
         Command::Version => tell(&version(name)),
         Command::Check => {
-            settings()?;
+            let _good = settings(functions)?;
             tell("the settings are good");
         }
         Command::Serve | Command::Migrate => {
-            let settings = settings()?;
+            let (settings, functions) = settings(functions)?;
             logs::start(&settings.logs);
             layers::install_hook();
             let runtime = runtime().map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
@@ -103,9 +89,10 @@ fn try_run(name: &'static str, functions: Vec<Function>) -> Result<ExitCode, Sto
 }
 
 /// The settings; all that is wrong with them is told at once, before anything is bound.
-fn settings() -> Result<Settings, Stop> {
+fn settings(functions: Vec<Function>) -> Result<(Settings, Vec<Ready>), Stop> {
     let env = Env::of_process().map_err(|error| Stop::new(EX_CONFIG, &error))?;
-    Reader::new(&env).finish(Settings::read).map_err(|problems| Stop {
+    let read = |reader: &mut Reader<'_>| Settings::read_for(functions, reader);
+    Reader::new(&env).finish(read).map_err(|problems| Stop {
         code: EX_CONFIG,
         told: format!("these settings cannot be used\n{problems}"),
     })
@@ -137,7 +124,7 @@ async fn migrate(settings: &Settings) -> Result<ExitCode, Stop> {
 async fn serve(
     name: &'static str,
     settings: Settings,
-    functions: Vec<Function>,
+    functions: Vec<Ready>,
 ) -> Result<ExitCode, Stop> {
     let mut signals = Signals::listen().map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
     warn_of_emulator();

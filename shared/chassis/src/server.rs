@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::RoutesBuilder;
 
 use crate::{
-    Context, Function, Settings, accept::accept, connection::Connections, health::Liveness,
+    Context, Ready, Settings, accept::accept, connection::Connections, health::Liveness,
     internal::Internal, reflection::Reflection,
 };
 
@@ -66,11 +66,7 @@ impl std::fmt::Debug for Parts {
 impl Server {
     /// Binds the ports and puts the functions together. Nothing is connected to yet: a process
     /// starts, and says that it is up, whatever else is down. To be called within a runtime.
-    pub fn bind(
-        settings: &Settings,
-        functions: Vec<Function>,
-        clock: &Clock,
-    ) -> Result<Self, Error> {
+    pub fn bind(settings: &Settings, functions: Vec<Ready>, clock: &Clock) -> Result<Self, Error> {
         let public = listen("LISTEN_ADDR", settings.listen)?;
         let internal = listen("METRICS_ADDR", settings.internal)?;
         let parts = Parts::new(settings, functions, clock);
@@ -144,7 +140,7 @@ async fn drain(stop: impl Future<Output = ()>, connections: &Connections, open: 
 }
 
 impl Parts {
-    fn new(settings: &Settings, functions: Vec<Function>, clock: &Clock) -> Self {
+    fn new(settings: &Settings, functions: Vec<Ready>, clock: &Clock) -> Self {
         let tasks = TaskTracker::new();
         let services: Arc<[_]> = functions.iter().map(|function| function.service).collect();
         let reflection = settings.is_reflecting.then(|| {
@@ -175,7 +171,8 @@ impl Parts {
             let changes = changes::Log::new(pool.clone(), hub.clone());
             let (clock, outbound) = (clock.clone(), outbound.clone());
             let revocations = revocations.clone();
-            let context = Context { pool, changes, revocations, clock, outbound };
+            let verifier = verifier.clone();
+            let context = Context { pool, changes, revocations, verifier, clock, outbound };
             function.mount(context, settings.limits.message_bytes_max, &mut routes);
         }
         let pools: Arc<[_]> = pools.into();
@@ -183,6 +180,7 @@ impl Parts {
         let inbound_parts = Inbound {
             metrics: metrics.clone(),
             origins: settings.origins.clone(),
+            proxy: settings.proxy,
             verifier: verifier.clone(),
             revocations: revocations.clone(),
             deadline_max: settings.limits.deadline_max,
@@ -208,7 +206,7 @@ impl Parts {
 /// its functions.
 fn revocations(
     settings: &Settings,
-    functions: &[Function],
+    functions: &[Ready],
     clock: &Clock,
     tasks: &TaskTracker,
 ) -> Revocations {

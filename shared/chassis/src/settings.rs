@@ -4,8 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use ::settings::{Need, Reader, Setting};
 use http::{HeaderValue, Uri};
-use layers::Origins;
+use layers::{Origins, Proxy};
 use telemetry::logs;
+
+use crate::{Function, Ready};
 
 /// The settings of a process. Each part declares its own; this is only their list.
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub struct Settings {
     pub internal: SocketAddr,
     /// `CORS_ORIGINS`: the web pages that may call.
     pub origins: Origins,
+    /// `TRUSTED_PROXY`: whose word is taken on where a call comes from.
+    pub proxy: Proxy,
     /// `REFLECTION`: whether gRPC's tools are told what is served.
     pub is_reflecting: bool,
     /// What one process and one connection may cost.
@@ -54,7 +58,17 @@ pub struct Limits {
 }
 
 impl Settings {
-    /// Reads them all, so that all faults are told at once.
+    /// Reads them and those that only some of `functions` have, so that all faults are told at once.
+    pub fn read_for(
+        functions: Vec<Function>,
+        reader: &mut Reader<'_>,
+    ) -> Option<(Self, Vec<Ready>)> {
+        let settings = Self::read(reader);
+        let ready: Vec<_> = functions.into_iter().map(|function| function.read(reader)).collect();
+        Some((settings?, ready.into_iter().collect::<Option<_>>()?))
+    }
+
+    /// Reads those that every function has.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let listen = address(reader, "LISTEN_ADDR", "[::]:8080", "where apps call");
         let internal = address(
@@ -74,6 +88,7 @@ impl Settings {
             about: "the web pages that may call; none if unset",
         };
         let origins = reader.maybe(origins, origins_of);
+        let proxy = proxy(reader);
         let reflection = Setting {
             name: "REFLECTION",
             need: Need::Default("off"),
@@ -87,6 +102,7 @@ impl Settings {
             listen: listen?,
             internal: internal?,
             origins: origins?.unwrap_or_default(),
+            proxy: proxy?,
             is_reflecting: is_reflecting?,
             limits: limits?,
             database: database?,
@@ -159,6 +175,23 @@ impl Limits {
             drain_max: drain_max?,
         })
     }
+}
+
+/// On Fly nobody reaches a function but through Fly's proxy.
+fn proxy(reader: &mut Reader<'_>) -> Option<Proxy> {
+    let setting = Setting {
+        name: "TRUSTED_PROXY",
+        need: Need::Optional,
+        expects: "fly or none",
+        about: "whose word is taken on where a call comes from; unset, fly on Fly and else none",
+    };
+    let unset = if reader.is_set("FLY_APP_NAME") { Proxy::Fly } else { Proxy::None };
+    let given = reader.maybe(setting, |text| match text {
+        "fly" => Some(Proxy::Fly),
+        "none" => Some(Proxy::None),
+        _ => None,
+    });
+    Some(given?.unwrap_or(unset))
 }
 
 fn is_on(text: &str) -> Option<bool> {

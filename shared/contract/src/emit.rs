@@ -6,12 +6,15 @@ mod checks;
 mod json;
 mod foreign;
 mod descriptors;
+mod redaction;
 
 use std::collections::BTreeMap;
 
 use prost_reflect::FileDescriptor;
 
-pub(crate) use self::{descriptors::text as descriptors, foreign::text as foreign};
+pub(crate) use self::{
+    descriptors::text as descriptors, foreign::text as foreign, redaction::secretive,
+};
 
 use crate::{names, policy::Method, reach::Reach, rules::Checks, sources::Sources};
 
@@ -57,7 +60,7 @@ pub(crate) fn packages(sources: &Sources) -> String {
         let leaf = modules.fold(&mut root, |at, name| at.inner.entry(name).or_default());
         leaf.package = Some(package);
     }
-    text(&root)
+    text(&root) + &redaction::text(sources)
 }
 
 /// Returns the tables and the checks.

@@ -21,7 +21,7 @@ mod tests;
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
-use prost_types::FileDescriptorSet;
+use prost_reflect::MessageDescriptor;
 
 pub use crate::sources::VALIDATE;
 use crate::{reach::Reach, refusals::Refusals, sources::Sources};
@@ -39,7 +39,7 @@ pub fn compile(contracts: &Path, imports: &[&Path], out: &Path) -> Result<()> {
 
     write(out, "tables.rs", tables)?;
     write(out, "packages.rs", emit::packages(&sources))?;
-    messages(sources.own(), out)
+    messages(&sources, out)
 }
 
 /// Compiles contracts that are not ours to annotate into another folder: like [`compile`], but
@@ -53,7 +53,7 @@ pub fn compile_foreign(contracts: &Path, out: &Path) -> Result<()> {
 
     write(out, "tables.rs", emit::foreign(&methods, &reach))?;
     write(out, "packages.rs", emit::packages(&sources))?;
-    messages(sources.own(), out)
+    messages(&sources, out)
 }
 
 /// Describes the contracts of some folders in another one, for whoever asks at run time.
@@ -93,14 +93,15 @@ fn tables(sources: &Sources) -> Result<String> {
 }
 
 /// Writes the messages, clients and servers, a file per package.
-fn messages(files: FileDescriptorSet, out: &Path) -> Result<()> {
-    let config = tonic_prost_build::Config::new();
+fn messages(sources: &Sources, out: &Path) -> Result<()> {
+    let mut config = tonic_prost_build::Config::new();
+    config.skip_debug(emit::secretive(sources).iter().map(MessageDescriptor::full_name));
     tonic_prost_build::configure()
         .codec_path("crate::Codec")
         .btree_map(".")
         .bytes(".")
         .emit_rerun_if_changed(false)
         .out_dir(out)
-        .compile_fds_with_config(files, config)
+        .compile_fds_with_config(sources.own(), config)
         .context("the messages do not compile")
 }

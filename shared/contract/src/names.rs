@@ -87,11 +87,13 @@ fn parent(outer: Option<&MessageDescriptor>, message: &MessageDescriptor) -> Str
     format!("{above}::{}", ident(&snake(outer.name())))
 }
 
-/// Letters and digits; each capital begins a word, and no two stand side by side.
+/// Letters and digits; each capital begins a word. Two stand side by side where the first is a word by
+/// itself, as in `WhoAmIRequest`; of three, or two at the end, prost makes other words.
 fn is_camel(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_uppercase())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        && !name.as_bytes().windows(2).any(|pair| pair.iter().all(u8::is_ascii_uppercase))
+        && !name.as_bytes().rchunks(2).next().is_some_and(is_capitals)
+        && !name.as_bytes().windows(3).any(is_capitals)
 }
 
 /// Words of lower-case letters and then digits, with single underscores between.
@@ -101,6 +103,10 @@ fn is_snake(name: &str) -> bool {
             let digits = word.trim_start_matches(|letter: char| letter.is_ascii_lowercase());
             !word.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
         })
+}
+
+fn is_capitals(letters: &[u8]) -> bool {
+    letters.len() > 1 && letters.iter().all(u8::is_ascii_uppercase)
 }
 
 /// Returns a name in `lower_snake`.

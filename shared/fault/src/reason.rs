@@ -15,6 +15,8 @@ pub enum Reason {
     TokenRevoked,
     /// The token is not one of ours.
     TokenInvalid,
+    /// The address, the id, the password or the secret is wrong.
+    CredentialsInvalid,
     /// The keys that tokens are checked with cannot be had.
     KeysUnavailable,
     /// The caller has none of the roles the RPC asks for.
@@ -97,6 +99,9 @@ impl Reason {
             Self::TokenExpired => ("TOKEN_EXPIRED", C::Unauthenticated, NOT_SIGNED_IN),
             Self::TokenRevoked => ("TOKEN_REVOKED", C::Unauthenticated, NOT_SIGNED_IN),
             Self::TokenInvalid => ("TOKEN_INVALID", C::Unauthenticated, NOT_SIGNED_IN),
+            Self::CredentialsInvalid => {
+                ("CREDENTIALS_INVALID", C::Unauthenticated, "the credentials are wrong")
+            }
             Self::KeysUnavailable => {
                 ("KEYS_UNAVAILABLE", C::Unavailable, "tokens cannot be checked at the moment")
             }

@@ -28,7 +28,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use self::settings::{ServiceSettings, Settings};
+pub use self::settings::{ServiceSettings, Settings, safe_url};
 pub use bearer::{SERVICE_HEADER, TOKEN_BYTES_MAX, bearer, service_token};
 pub use caller::{Caller, Person, ServiceName, UserId};
 pub use fetch::FetchError;

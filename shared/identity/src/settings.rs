@@ -62,7 +62,7 @@ impl Settings {
             // The token's claim is compared letter by letter, so the text is kept as it is.
             |text| {
                 person_issuer = Some(text.to_owned());
-                url(text).map(|_good| text.to_owned())
+                safe_url(text).map(|_good| text.to_owned())
             },
         );
         let keys_url = reader.read(
@@ -72,7 +72,7 @@ impl Settings {
                 expects: "an https URL, or http on this machine",
                 about: "where the keys of the tokens are, as JWK or as certificates",
             },
-            url,
+            safe_url,
         );
         let skew = reader.secs(
             "TOKEN_SKEW_SECS",
@@ -107,7 +107,7 @@ impl ServiceSettings {
         };
         let issuer = reader.maybe(issuer, |text| {
             let is_other = Some(text) != person_issuer && !text.starts_with(GOOGLE_ISSUER);
-            url(text).filter(|_url| is_other).map(|_good| text.to_owned())
+            safe_url(text).filter(|_url| is_other).map(|_good| text.to_owned())
         });
         let keys_url = Setting {
             name: "SERVICE_JWKS_URL",
@@ -115,7 +115,7 @@ impl ServiceSettings {
             expects: "an https URL, or http on this machine",
             about: "where the keys of those tokens are; unset, /.well-known/jwks below the issuer",
         };
-        let keys_url = reader.maybe(keys_url, url);
+        let keys_url = reader.maybe(keys_url, safe_url);
         let app_prefix = Setting {
             name: "SERVICE_APP_PREFIX",
             need: Need::Optional,
@@ -129,7 +129,7 @@ impl ServiceSettings {
         });
         let (issuer, keys_url, app_prefix) = (issuer?, keys_url?, app_prefix?);
         let Some(issuer) = issuer else { return Some(None) };
-        let below = || url(&format!("{}/.well-known/jwks", issuer.trim_end_matches('/')));
+        let below = || safe_url(&format!("{}/.well-known/jwks", issuer.trim_end_matches('/')));
         let keys_url = keys_url.or_else(below)?;
         Some(Some(Self { issuer, keys_url, app_prefix }))
     }
@@ -141,8 +141,8 @@ fn project_id(text: &str) -> Option<String> {
     good.then(|| text.to_owned())
 }
 
-/// Reads a URL that nobody on the way can change the answer of.
-fn url(text: &str) -> Option<Url> {
+/// Reads a URL that nobody on the way can change the answer of: https, or http on this machine.
+pub fn safe_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let safe = match url.scheme() {
         "https" => true,

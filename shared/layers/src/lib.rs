@@ -18,12 +18,14 @@ mod authenticate;
 mod tenure;
 mod idempotency;
 mod frames;
+mod peer;
 
 use protocols::essence;
 
 pub use catch_panic::install_hook;
 pub use cors::Origins;
 pub use headers::HEADERS_BYTES_MAX;
+pub use peer::{Peer, Proxy};
 pub use stack::{Inbound, Stack, inbound};
 
 /// A request, in gRPC's shape below `protocols`.

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 
 use crate::{
-    Origins, Request, Response,
+    Origins, Proxy, Request, Response,
     authenticate::{Authenticate, Gate},
     catch_panic::CatchPanic,
     compression::Compression,
@@ -30,6 +30,8 @@ pub struct Inbound {
     pub metrics: Metrics,
     /// `CORS_ORIGINS`: the web pages that may call.
     pub origins: Origins,
+    /// `TRUSTED_PROXY`: whose word is taken on where a call comes from.
+    pub proxy: Proxy,
     /// Tells who calls.
     pub verifier: Verifier,
     /// Tells whose tokens count no longer.
@@ -56,7 +58,7 @@ where
         // Reads the rest of what is answered early, so that the answer is read as well.
         .layer_fn(|inner| Leftover::new(inner, parts.message_bytes_max))
         // Sees every outcome, that of a client which left as well.
-        .layer_fn(|inner| Trace::new(inner, parts.metrics.clone()))
+        .layer_fn(|inner| Trace::new(inner, parts.metrics.clone(), parts.proxy))
         // A page that may not call is refused before anything is done for it, and one that may
         // can read every answer, whichever layer gives it.
         .layer_fn(|inner| Cors::new(inner, parts.origins.clone()))

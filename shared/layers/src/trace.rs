@@ -18,7 +18,7 @@ use tonic::{Code, Status, body::Body};
 use tower::Service;
 use tracing::Level;
 
-use crate::{Request, Response};
+use crate::{Proxy, Request, Response};
 
 /// A call that succeeds within this writes no line: a line costs half of a bare call.
 const QUICK_MAX: Duration = Duration::from_secs(1);
@@ -31,11 +31,12 @@ const TIMERS_DIFFER_MAX: Duration = Duration::from_millis(2);
 pub(crate) struct Trace<S> {
     inner: S,
     metrics: Metrics,
+    proxy: Proxy,
 }
 
 impl<S> Trace<S> {
-    pub(crate) fn new(inner: S, metrics: Metrics) -> Self {
-        Self { inner, metrics }
+    pub(crate) fn new(inner: S, metrics: Metrics, proxy: Proxy) -> Self {
+        Self { inner, metrics, proxy }
     }
 }
 
@@ -57,6 +58,7 @@ where
         let method = proto::method(request.uri().path());
         let mut call = Call::new(RequestId::of(request.headers()), method);
         call.onward = Onward::of(request.headers());
+        call.address = self.proxy.address(&request);
         // A browser asks before it calls, which is no call.
         let record = (request.method() != http::Method::OPTIONS).then(|| Record {
             metrics: self.metrics.clone(),
@@ -154,6 +156,7 @@ impl Drop for Record {
         if code != Code::Ok || took > QUICK_MAX {
             self.log(code, took);
         }
+        self.log_events();
     }
 }
 
@@ -167,6 +170,19 @@ impl Record {
             deadline.duration_since(Instant::now()) <= early
         });
         if is_over { Code::DeadlineExceeded } else { Code::Cancelled }
+    }
+
+    /// What has happened that is worth a line though nothing went wrong.
+    fn log_events(&self) {
+        for event in self.outcome.events() {
+            tracing::info!(
+                request_id = %self.id,
+                rpc = self.method.map_or("unknown", |method| method.path),
+                caller = self.outcome.caller().map(identity::Caller::key).as_deref(),
+                event,
+                "security event"
+            );
+        }
     }
 
     fn log(&self, code: Code, took: Duration) {

@@ -96,6 +96,11 @@ impl<'e> Reader<'e> {
         Self { env, declared: Vec::new(), problems: Vec::new() }
     }
 
+    /// Whether the environment says anything of `name`, which is no setting of ours.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.env.get(name).is_some()
+    }
+
     /// Reads everything `read` asks for; either all of it is good or all faults are told.
     pub fn finish<T>(mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Result<T, Problems> {
         match read(&mut self) {

@@ -58,7 +58,25 @@ async fn told(
 
 /// Whom the rules name that do not name everybody who is signed in. It stands here once more, so that
 /// a rule that becomes laxer is seen: an RPC that asks for less is attacked less.
-const NAMED: [(&str, Access); 0] = [];
+const NAMED: [(&str, Access); 12] = [
+    ("/mayfly.auth.v1.AuthService/CreateApiClient", ADMIN),
+    ("/mayfly.auth.v1.AuthService/DeleteApiClient", ADMIN),
+    ("/mayfly.auth.v1.AuthService/ExchangeApiKey", Access::Public),
+    ("/mayfly.auth.v1.AuthService/GetRoles", ADMIN),
+    ("/mayfly.auth.v1.AuthService/ListApiClients", ADMIN),
+    ("/mayfly.auth.v1.AuthService/RefreshToken", Access::Public),
+    ("/mayfly.auth.v1.AuthService/Register", Access::Public),
+    ("/mayfly.auth.v1.AuthService/RotateApiClientSecret", ADMIN),
+    ("/mayfly.auth.v1.AuthService/SendPasswordReset", Access::Public),
+    ("/mayfly.auth.v1.AuthService/SetRoles", ADMIN),
+    ("/mayfly.auth.v1.AuthService/SignIn", Access::Public),
+    (
+        "/mayfly.auth.v1.AuthService/ValidateToken",
+        Access::Role { any_of: &["admin", "introspector"] },
+    ),
+];
+
+const ADMIN: Access = Access::Role { any_of: &["admin"] };
 
 #[test]
 fn the_rules_that_name_others_than_the_signed_in_are_these() {

@@ -98,7 +98,10 @@ async fn a_database_that_is_down_at_start_is_told_at_once_and_found_when_it_is_b
     for service in ["", "mayfly.user.v1.UserService"] {
         assert!(is_serving(&app, service).await.0, "{service}");
     }
-    assert_eq!(app.internal("/health/ready").await, (503, "user: database unavailable\n".into()));
+    assert_eq!(
+        app.internal("/health/ready").await,
+        (503, "auth: database unavailable\nuser: database unavailable\n".into())
+    );
 
     proxy.reopen();
     serves_within(&ada, Duration::from_secs(2)).await;

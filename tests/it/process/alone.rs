@@ -78,6 +78,8 @@ impl Root {
     async fn serves(&self) {
         let (database, proxy) = (world().new_database().await, Proxy::open());
         let environment = Environment::of(&proxy.url(&database)).with_issuer();
+        // One of them needs it, and the others overlook it.
+        let environment = environment.with("FIREBASE_API_KEY", "any");
         let mut serving = Serving::of(&mut self.command(&environment, &[]).unwrap()).await;
         let path = "/mayfly.user.v1.UserService/GetProfile";
         let answer = serving.person("ada").post(path, "{}".to_owned(), &[]).await;

@@ -48,6 +48,9 @@ pub(crate) fn command(program: impl AsRef<Path>) -> Command {
 /// The `user` function.
 pub(crate) const USER: &str = env!("CARGO_BIN_EXE_run-user");
 
+/// Every function in one process.
+pub(crate) const ALL: &str = env!("CARGO_BIN_EXE_run-all");
+
 /// `cargo dev`.
 pub(crate) const DEV: &str = env!("CARGO_BIN_EXE_run-dev");
 

@@ -1,5 +1,5 @@
 //! `cargo run --release -p tests --bin random_calls -- --calls 1000000 --seed 1`: random calls
-//! against the `user` function in a process of its own, which has to stand them all.
+//! against every function in a process of their own, which has to stand them all.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command tells what it found")]
 
@@ -24,7 +24,7 @@ const GROWTH_MIB_MAX: f64 = 16.0;
 fn main() -> ExitCode {
     // The server is this program once more.
     if std::env::args().nth(1).as_deref() == Some("serve") {
-        return chassis::run("user", user::service);
+        return chassis::run_all("all", all::functions());
     }
     let options = match parse(std::env::args().skip(1)) {
         Ok(options) => options,

@@ -173,6 +173,8 @@ fn plausible(field: &FieldDescriptor, chance: &mut Chance) -> String {
     let one_of = |texts: &[&str], chance: &mut Chance| (*chance.pick(texts)).to_owned();
     match field.name() {
         "user_id" | "user_ids" => person(chance),
+        "email" => format!("person-{}@example.com", chance.below(PEOPLE)),
+        "session_id" | "api_client_id" => "0197a4a0-7c00-7000-8000-0123456789ab".to_owned(),
         "handle" => format!("handle_{}", chance.below(200)),
         "handle_prefix" => one_of(&["", "h", "handle_1", "HANDLE", "x"], chance),
         "locale" => one_of(&["", "en", "de-AT", "zh-Hant-TW"], chance),

@@ -39,6 +39,9 @@ impl Server {
             .env("DATABASE_URL", world().runtime_url(database))
             .env("FIREBASE_PROJECT_ID", PROJECT)
             .env("JWKS_URL", format!("http://{issuer}{}", Issuer::key_path()))
+            .env("IDENTITY_TOOLKIT_URL", format!("http://{issuer}"))
+            .env("SECURE_TOKEN_URL", format!("http://{issuer}"))
+            .env("FIREBASE_API_KEY", "any")
             .env("LISTEN_ADDR", "127.0.0.1:0")
             .env("METRICS_ADDR", "127.0.0.1:0")
             // Where it listens, and what is wrong; not a line for every call that fails.

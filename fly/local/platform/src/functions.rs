@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ::settings::{Env, Reader};
-use chassis::{Server, Settings};
+use chassis::{Ready, Server, Settings};
 use clock::Clock;
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -28,13 +28,16 @@ pub(crate) struct Decided {
     pub(crate) project: String,
     /// Where the keys of those tokens are, and of the functions' own.
     pub(crate) keys_url: String,
+    /// Where accounts are, and sign-ins are continued.
+    pub(crate) issuer_url: String,
     /// Who signs the functions' own.
     pub(crate) service_issuer: String,
 }
 
 impl Decided {
     fn settings(&self, env: &Env) -> Vec<(&'static str, String)> {
-        let Self { address, internal_address, database, project, keys_url, service_issuer } = self;
+        let Self { address, internal_address, database, project, .. } = self;
+        let Self { keys_url, issuer_url, service_issuer, .. } = self;
         let direct_url = env.get("DATABASE_DIRECT_URL").unwrap_or(&database.runtime_url);
         vec![
             ("LISTEN_ADDR", address.to_string()),
@@ -43,6 +46,11 @@ impl Decided {
             ("DATABASE_DIRECT_URL", direct_url.to_owned()),
             ("FIREBASE_PROJECT_ID", project.clone()),
             ("JWKS_URL", keys_url.clone()),
+            ("IDENTITY_TOOLKIT_URL", issuer_url.clone()),
+            ("SECURE_TOKEN_URL", issuer_url.clone()),
+            // The local issuer takes any key, and knows an administrator by this word.
+            ("FIREBASE_API_KEY", "any".to_owned()),
+            ("FIREBASE_ADMIN_TOKEN", "owner".to_owned()),
             ("SERVICE_ISSUER", service_issuer.clone()),
             ("SERVICE_JWKS_URL", keys_url.clone()),
         ]
@@ -63,9 +71,9 @@ pub(crate) struct Functions {
 impl Functions {
     /// Serves them in this process.
     pub(crate) fn host(env: &Env, decided: &Decided) -> Result<Self, Error> {
-        let settings = read(env, decided)?;
+        let (settings, functions) = read(env, decided)?;
         telemetry::logs::start(&settings.logs);
-        let bound = Server::bind(&settings, all::functions(), &Clock::system())?;
+        let bound = Server::bind(&settings, functions, &Clock::system())?;
         let (address, internal_address) = (bound.address(), bound.internal_address());
         let (stop, stopped) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "the server is what drains; `stop` joins it")]
@@ -79,7 +87,7 @@ impl Functions {
     /// Builds them and serves them in a process of their own, which is replaced when they change.
     pub(crate) async fn watch(env: &Env, decided: Decided) -> Result<Self, Error> {
         // What is wrong is told before anything is built. The issuer's lines are logged here.
-        telemetry::logs::start(&read(env, &decided)?.logs);
+        telemetry::logs::start(&read(env, &decided)?.0.logs);
         let mut settings = decided.settings(env);
         settings.push(("DRAIN_SECS", env.get("DRAIN_SECS").unwrap_or(DRAIN_SECS).to_owned()));
         let Decided { address, internal_address, database, .. } = decided;
@@ -99,8 +107,9 @@ impl Functions {
 }
 
 /// The functions' settings: the environment's, but for what the platform decides.
-fn read(env: &Env, decided: &Decided) -> Result<Settings, Error> {
+fn read(env: &Env, decided: &Decided) -> Result<(Settings, Vec<Ready>), Error> {
     let settings = decided.settings(env).into_iter();
     let env = settings.fold(env.clone(), |env, (name, value)| env.with(name, value));
-    Reader::new(&env).finish(Settings::read).map_err(Error::Settings)
+    let read = |reader: &mut Reader<'_>| Settings::read_for(all::functions(), reader);
+    Reader::new(&env).finish(read).map_err(Error::Settings)
 }

@@ -80,9 +80,15 @@ impl Running {
 
         let (given, direct) = (env.get("DATABASE_URL"), env.get("DATABASE_DIRECT_URL"));
         let database = Database::prepare(&postgres, given, direct).await?;
-        let (keys_url, service_issuer) = (served.keys_url(), issuer.service_issuer_url());
-        let decided =
-            Decided { address, internal_address, database, project, keys_url, service_issuer };
+        let decided = Decided {
+            address,
+            internal_address,
+            database,
+            project,
+            keys_url: served.keys_url(),
+            issuer_url: served.url(),
+            service_issuer: issuer.service_issuer_url(),
+        };
         let functions = match options.hosting {
             Hosting::InProcess => Functions::host(&env, &decided)?,
             Hosting::Watched => Functions::watch(&env, decided).await?,

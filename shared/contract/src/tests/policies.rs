@@ -164,7 +164,9 @@ fn files_and_names_have_their_form() {
     let file = "mayfly/bad/v1/bad.proto: ";
     refuses(&rule(RULE).replace("mayfly.bad.v1", "bad.v1"), &[file, "write package mayfly."]);
     refuses(&rule(RULE).replace("proto3", "proto2"), &[file, "write syntax = \"proto3\""]);
-    refuses(&message("HTTPRequest", ""), &["mayfly.bad.v1.HTTPRequest: ", "UpperCamel"]);
+    for name in ["HTTPRequest", "AskIO"] {
+        refuses(&message(name, ""), &[&format!("mayfly.bad.v1.{name}: "), "UpperCamel"]);
+    }
     refuses(
         &message("GetRequest", "bool isOn = 1;"),
         &["mayfly.bad.v1.GetRequest: ", "lower_snake"],

@@ -120,9 +120,10 @@ pub(crate) fn serve_stack() -> ExitCode {
             .with("FIREBASE_PROJECT_ID", PROJECT)
             .with("JWKS_URL", keys_url)
             .with("LOG_FORMAT", "json");
-        let settings = Reader::new(&env).finish(Settings::read).expect("good settings");
+        let functions = vec![Function::new("user", |_context: chassis::Context| Constant)];
+        let read = |reader: &mut Reader<'_>| Settings::read_for(functions, reader);
+        let (settings, functions) = Reader::new(&env).finish(read).expect("good settings");
         telemetry::logs::start(&settings.logs);
-        let functions = vec![Function::new("user", |_context| Constant)];
         let server = Server::bind(&settings, functions, &Clock::system()).expect("ports");
         say(server.address().port());
         server.serve(std::future::pending()).await;

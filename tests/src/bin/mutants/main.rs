@@ -31,6 +31,7 @@ const SECOND: &[&str] = &[
     "--test",
     "it",
     "--",
+    "auth::",
     "user::",
     "erase::",
     "once::",

@@ -1,0 +1,95 @@
+//! What happens that somebody may want to look into later.
+
+use identity::UserId;
+use uuid::Uuid;
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum What {
+    /// An account was made.
+    Registered,
+    /// Somebody wanted an account for an address that has one.
+    RegisteredAgain,
+    /// A message was asked for by which a new password is set.
+    PasswordResetSent,
+    /// Somebody signed in.
+    SignedIn,
+    /// Somebody did not.
+    SignInFailed,
+    /// Somebody has tried too often, and waits.
+    AttemptsBlocked,
+    /// A sign-in that is over was to be continued.
+    RefreshRefused,
+    /// Somebody signed out.
+    SignedOut,
+    /// A sign-in was ended.
+    SessionRevoked,
+    /// All sign-ins of a person were ended, here and at the issuer.
+    SessionsRevoked,
+    /// The same, but the issuer was not told.
+    SessionsRevokedHere,
+    /// Somebody has other roles.
+    RolesSet,
+    /// An API client was made.
+    ApiClientCreated,
+    /// It was given another secret.
+    ApiClientRotated,
+    /// It was deleted.
+    ApiClientDeleted,
+    /// An access token was given out.
+    ApiKeyExchanged,
+    /// None was: the id or the secret is wrong.
+    ApiKeyRefused,
+}
+
+/// What has happened, and whom it concerns.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) what: What,
+    pub(crate) user_id: Option<UserId>,
+    /// The keyed hash of an address, where no more is known.
+    pub(crate) subject: Option<Vec<u8>>,
+    pub(crate) api_client_id: Option<Uuid>,
+}
+
+impl What {
+    /// As the audit and the log spell it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::RegisteredAgain => "registered_again",
+            Self::PasswordResetSent => "password_reset_sent",
+            Self::SignedIn => "signed_in",
+            Self::SignInFailed => "sign_in_failed",
+            Self::AttemptsBlocked => "attempts_blocked",
+            Self::RefreshRefused => "refresh_refused",
+            Self::SignedOut => "signed_out",
+            Self::SessionRevoked => "session_revoked",
+            Self::SessionsRevoked => "sessions_revoked",
+            Self::SessionsRevokedHere => "sessions_revoked_here",
+            Self::RolesSet => "roles_set",
+            Self::ApiClientCreated => "api_client_created",
+            Self::ApiClientRotated => "api_client_rotated",
+            Self::ApiClientDeleted => "api_client_deleted",
+            Self::ApiKeyExchanged => "api_key_exchanged",
+            Self::ApiKeyRefused => "api_key_refused",
+        }
+    }
+}
+
+impl Event {
+    /// Something that concerns a person.
+    pub(crate) fn of_person(what: What, user_id: &UserId) -> Self {
+        Self { what, user_id: Some(user_id.clone()), subject: None, api_client_id: None }
+    }
+
+    /// Something that concerns whoever has an address.
+    pub(crate) fn of_subject(what: What, hash: &[u8]) -> Self {
+        Self { what, user_id: None, subject: Some(hash.to_vec()), api_client_id: None }
+    }
+
+    /// Something that concerns an API client.
+    pub(crate) fn of_api_client(what: What, id: Uuid) -> Self {
+        Self { what, user_id: None, subject: None, api_client_id: Some(id) }
+    }
+}

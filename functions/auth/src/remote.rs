@@ -1,0 +1,322 @@
+//! What is asked of Firebase: the Identity Toolkit and Secure Token REST surfaces.
+
+use std::time::Duration;
+
+use call::Call;
+use chassis::Own;
+use fault::{Fault, Reason};
+use http::{HeaderValue, header};
+use identity::{UserId, safe_url};
+use outbound::{Http, Outbound, Request, Url};
+use serde_json::{Map, Value, json};
+use settings::{Need, Reader, Secret, Setting};
+
+/// What Firebase says no with is kept to this much for the log.
+const WORD_CHARS_MAX: usize = 60;
+
+/// Where Firebase is, and who we are to it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `IDENTITY_TOOLKIT_URL`: where accounts are.
+    toolkit_url: Url,
+    /// `SECURE_TOKEN_URL`: where sign-ins are continued.
+    token_url: Url,
+    /// `FIREBASE_API_KEY`: which project it is.
+    api_key: Secret,
+    /// `FIREBASE_ADMIN_TOKEN`: what an administrator shows, where there is one.
+    admin_token: Option<Secret>,
+}
+
+/// A client of Firebase.
+#[derive(Clone, Debug)]
+pub(crate) struct Toolkit {
+    accounts: Http,
+    tokens: Http,
+    api_key: Secret,
+    /// What goes into `authorization` of an administrator's call.
+    admin: Option<HeaderValue>,
+}
+
+/// What Firebase answers no with, as far as it concerns whoever asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("there is an account with the address")]
+    EmailExists,
+    #[error("the address is none")]
+    InvalidEmail,
+    #[error("the password is too weak")]
+    WeakPassword,
+    #[error("the credentials are wrong, or their account may not sign in")]
+    NoSignIn,
+    #[error("the refresh token is none")]
+    InvalidRefreshToken,
+    #[error("the sign-in is over")]
+    SignInOver,
+    #[error("there is no such account")]
+    NoAccount,
+}
+
+/// Why Firebase has not done what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("firebase cannot be asked")]
+    Unreachable(#[from] outbound::Error),
+    #[error("firebase answered {status} {word}, which says that it is set up otherwise")]
+    Unexpected { status: u16, word: String },
+    #[error("no administrator's token is set")]
+    NoAdmin,
+}
+
+/// What a sign-in brings.
+pub(crate) struct SignedIn {
+    pub(crate) id_token: String,
+    pub(crate) refresh_token: String,
+}
+
+impl Own for Settings {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let url = |reader: &mut Reader<'_>, name, default, about| {
+            let expects = "an https URL, or http on this machine";
+            reader.read(Setting { name, need: Need::Default(default), expects, about }, safe_url)
+        };
+        let toolkit_url = url(
+            reader,
+            "IDENTITY_TOOLKIT_URL",
+            "https://identitytoolkit.googleapis.com/",
+            "where Firebase's accounts are",
+        );
+        let token_url = url(
+            reader,
+            "SECURE_TOKEN_URL",
+            "https://securetoken.googleapis.com/",
+            "where Firebase continues sign-ins",
+        );
+        let api_key = Setting {
+            name: "FIREBASE_API_KEY",
+            need: Need::Required,
+            expects: "1 to 200 letters, digits, dashes and underscores",
+            about: "the web API key of the Firebase project",
+        };
+        let api_key = reader.read(api_key, |text| word(text).then(|| Secret::new(text)));
+        let admin_token = Setting {
+            name: "FIREBASE_ADMIN_TOKEN",
+            need: Need::Optional,
+            expects: "a token: visible characters of ASCII, 2000 at most",
+            about: "what an administrator's calls to Firebase show; unset, roles are not set, and \
+                    sign-ins end here alone",
+        };
+        let admin_token = reader.maybe(admin_token, |text| {
+            let good = text.len() <= 2000 && text.bytes().all(|byte| byte.is_ascii_graphic());
+            good.then(|| Secret::new(text))
+        });
+        Some(Self {
+            toolkit_url: toolkit_url?,
+            token_url: token_url?,
+            api_key: api_key?,
+            admin_token: admin_token?,
+        })
+    }
+}
+
+fn word(text: &str) -> bool {
+    let of_key = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    text.len() <= 200 && text.bytes().all(of_key)
+}
+
+impl Toolkit {
+    /// A client with these settings.
+    pub(crate) fn new(settings: Settings, outbound: &Outbound) -> Self {
+        let Settings { toolkit_url, token_url, api_key, admin_token } = settings;
+        let admin = admin_token.and_then(|token| {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        Self {
+            accounts: outbound.http("identity-toolkit", toolkit_url),
+            tokens: outbound.http("secure-token", token_url),
+            api_key,
+            admin,
+        }
+    }
+
+    /// Makes an account; its ID token.
+    pub(crate) async fn sign_up(
+        &self,
+        call: &Call,
+        email: &str,
+        password: &str,
+    ) -> Result<String, Error> {
+        let message = json!({"email": email, "password": password, "returnSecureToken": true});
+        let answer = self.ask(call, "signUp", &message).await?;
+        text(&answer, "idToken")
+    }
+
+    /// Signs in by a password.
+    pub(crate) async fn sign_in(
+        &self,
+        call: &Call,
+        email: &str,
+        password: &str,
+    ) -> Result<SignedIn, Error> {
+        let message = json!({"email": email, "password": password, "returnSecureToken": true});
+        let answer = self.ask(call, "signInWithPassword", &message).await?;
+        let (id_token, refresh_token) = (text(&answer, "idToken")?, text(&answer, "refreshToken")?);
+        Ok(SignedIn { id_token, refresh_token })
+    }
+
+    /// Continues a sign-in.
+    pub(crate) async fn refresh(&self, call: &Call, token: &str) -> Result<SignedIn, Error> {
+        let message = json!({"grant_type": "refresh_token", "refresh_token": token});
+        let request = Request::post("/v1/token").json(&message).repeatable();
+        let answer = self.send(call, &self.tokens, self.of_project(request)).await?;
+        let (id_token, refresh_token) =
+            (text(&answer, "id_token")?, text(&answer, "refresh_token")?);
+        Ok(SignedIn { id_token, refresh_token })
+    }
+
+    /// Has a message sent by which a new password is set.
+    pub(crate) async fn send_password_reset(&self, call: &Call, email: &str) -> Result<(), Error> {
+        let message = json!({"requestType": "PASSWORD_RESET", "email": email});
+        self.ask(call, "sendOobCode", &message).await.map(drop)
+    }
+
+    /// Has a message sent by which the holder of a token shows that the address is theirs.
+    pub(crate) async fn send_verification(&self, call: &Call, id_token: &str) -> Result<(), Error> {
+        let message = json!({"requestType": "VERIFY_EMAIL", "idToken": id_token});
+        self.ask(call, "sendOobCode", &message).await.map(drop)
+    }
+
+    /// The custom claims of an account.
+    pub(crate) async fn claims(
+        &self,
+        call: &Call,
+        user_id: &UserId,
+    ) -> Result<Map<String, Value>, Error> {
+        let message = json!({"localId": [user_id.as_str()]});
+        let answer = self.administer(call, "lookup", &message).await?;
+        let user = answer.pointer("/users/0").ok_or(Refusal::NoAccount)?;
+        let claims = user.get("customAttributes").and_then(Value::as_str).unwrap_or("{}");
+        // What is no object is replaced: no token says any of it.
+        Ok(serde_json::from_str(claims).unwrap_or_default())
+    }
+
+    /// Replaces the custom claims of an account.
+    pub(crate) async fn set_claims(
+        &self,
+        call: &Call,
+        user_id: &UserId,
+        claims: Map<String, Value>,
+    ) -> Result<(), Error> {
+        let claims = Value::Object(claims).to_string();
+        let message = json!({"localId": user_id.as_str(), "customAttributes": claims});
+        self.administer(call, "update", &message).await.map(drop)
+    }
+
+    /// Revokes the refresh tokens of an account from before a time, in seconds since 1970.
+    pub(crate) async fn revoke(
+        &self,
+        call: &Call,
+        user_id: &UserId,
+        valid_since: i64,
+    ) -> Result<(), Error> {
+        let valid_since = valid_since.to_string();
+        let message = json!({"localId": user_id.as_str(), "validSince": valid_since});
+        self.administer(call, "update", &message).await.map(drop)
+    }
+
+    /// Asks as an app does.
+    async fn ask(&self, call: &Call, what: &str, message: &Value) -> Result<Value, Error> {
+        let request = Request::post(format!("/v1/accounts:{what}")).json(message);
+        self.send(call, &self.accounts, self.of_project(request)).await
+    }
+
+    /// Asks as an administrator does. All of it may be asked again.
+    async fn administer(&self, call: &Call, what: &str, message: &Value) -> Result<Value, Error> {
+        let admin = self.admin.clone().ok_or(Error::NoAdmin)?;
+        let request = Request::post(format!("/v1/accounts:{what}")).json(message).repeatable();
+        let request = request.header(header::AUTHORIZATION, admin);
+        self.send(call, &self.accounts, request).await
+    }
+
+    fn of_project(&self, request: Request) -> Request {
+        request.query("key", self.api_key.expose())
+    }
+
+    async fn send(&self, call: &Call, to: &Http, request: Request) -> Result<Value, Error> {
+        let answer = to.call(call, &request).await?;
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if answer.status.is_success() {
+            return Ok(body);
+        }
+        let message = body.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
+        let word = message.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_');
+        let word: String = word.take(WORD_CHARS_MAX).collect();
+        match Refusal::of(&word) {
+            Some(refusal) => Err(refusal.into()),
+            None => Err(Error::Unexpected { status: answer.status.as_u16(), word }),
+        }
+    }
+}
+
+fn text(answer: &Value, name: &str) -> Result<String, Error> {
+    let text = answer.get(name).and_then(Value::as_str).map(str::to_owned);
+    text.ok_or_else(|| Error::Unexpected { status: 200, word: String::new() })
+}
+
+impl Refusal {
+    fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "EMAIL_EXISTS" => Self::EmailExists,
+            "INVALID_EMAIL" | "MISSING_EMAIL" => Self::InvalidEmail,
+            "WEAK_PASSWORD" | "PASSWORD_DOES_NOT_MEET_REQUIREMENTS" | "MISSING_PASSWORD" => {
+                Self::WeakPassword
+            }
+            // Which of them it was is nobody's business: each says that there is an account, or not.
+            "INVALID_LOGIN_CREDENTIALS"
+            | "INVALID_PASSWORD"
+            | "TOO_MANY_ATTEMPTS_TRY_LATER"
+            | "RESET_PASSWORD_EXCEED_LIMIT" => Self::NoSignIn,
+            "INVALID_REFRESH_TOKEN" | "INVALID_GRANT_TYPE" | "MISSING_REFRESH_TOKEN" => {
+                Self::InvalidRefreshToken
+            }
+            "TOKEN_EXPIRED" => Self::SignInOver,
+            "EMAIL_NOT_FOUND" | "USER_NOT_FOUND" | "USER_DISABLED" => Self::NoAccount,
+            _ => return None,
+        })
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => refusal.into(),
+            Error::Unreachable(error) => error.into(),
+            // Trying again at once does not help: somebody has to look at the log.
+            Error::Unexpected { .. } => Self::new(Reason::DependencyUnavailable)
+                .retry_in(Duration::from_secs(30))
+                .because(error),
+            Error::NoAdmin => Self::new(Reason::FailedPrecondition).because(error),
+        }
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        let reason = match refusal {
+            Refusal::InvalidEmail => {
+                return Self::invalid("email", "is no address that mail can be sent to");
+            }
+            Refusal::WeakPassword => {
+                return Self::invalid("password", "is too weak for this project");
+            }
+            Refusal::NoSignIn | Refusal::EmailExists => Reason::CredentialsInvalid,
+            Refusal::InvalidRefreshToken => Reason::TokenInvalid,
+            Refusal::SignInOver => Reason::TokenRevoked,
+            Refusal::NoAccount => Reason::NotFound,
+        };
+        Self::new(reason).because(refusal)
+    }
+}

@@ -1,0 +1,152 @@
+//! Machines that come with an id and a secret.
+
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use call::{Call, anyone, signed_in};
+use database::Tx;
+use fault::{Fault, Reason};
+use page::Page;
+use proto::auth::v1::{
+    CreateApiClientRequest, CreateApiClientResponse, DeleteApiClientRequest, ExchangeApiKeyRequest,
+    ExchangeApiKeyResponse, ListApiClientsRequest, ListApiClientsResponse,
+    RotateApiClientSecretRequest, RotateApiClientSecretResponse,
+};
+use tonic::{Request, Response};
+use uuid::Uuid;
+
+use super::{Answer, AuthService, Event, What};
+use crate::{
+    model::{
+        self,
+        api_client::{self, ACCESS_SECS, ApiClient, SECRET_BYTES, Secret},
+    },
+    store,
+};
+
+impl AuthService {
+    pub(super) async fn creates_api_client(
+        &self,
+        request: Request<CreateApiClientRequest>,
+    ) -> Answer<CreateApiClientResponse> {
+        let (call, message) = signed_in(request)?;
+        let CreateApiClientRequest { display_name, scopes } = &message;
+        api_client::check(display_name, scopes)?;
+        let call = &call;
+
+        let create = |tx: Tx| async move {
+            let secret = secret()?;
+            let client = ApiClient::new(display_name, scopes, &secret, self.now());
+            store::create_api_client(&tx, &client, &call.caller.key()).await?;
+            let id = id(&client.id);
+            self.note(&tx, call, Event::of_api_client(What::ApiClientCreated, id)).await?;
+            let (api_client, client_secret) = (Some(client.into()), secret.show());
+            Ok(CreateApiClientResponse { api_client, client_secret })
+        };
+
+        self.context.pool.once(call, &message, create).await
+    }
+
+    pub(super) async fn lists_api_clients(
+        &self,
+        request: Request<ListApiClientsRequest>,
+    ) -> Answer<ListApiClientsResponse> {
+        let (call, mut query) = signed_in(request)?;
+        let (size, token) = (query.page_size, std::mem::take(&mut query.page_token));
+        query.page_size = 0;
+        let (pool, clock) = (&self.context.pool, &self.context.clock);
+
+        let page = Page::read((pool, clock), &call, &query, (size, &token)).await?;
+        let clients = store::list_api_clients(pool, page.after(), page.rows_max()).await?;
+        let (clients, next_page_token) = page.cut(clients, |client| &client.id);
+
+        let api_clients = clients.into_iter().map(Into::into).collect();
+        Ok(Response::new(ListApiClientsResponse { api_clients, next_page_token }))
+    }
+
+    pub(super) async fn rotates_api_client_secret(
+        &self,
+        request: Request<RotateApiClientSecretRequest>,
+    ) -> Answer<RotateApiClientSecretResponse> {
+        let (call, message) = signed_in(request)?;
+        let id = id(&message.api_client_id);
+        let grace = message.grace_period.unwrap_or_default();
+        // The contract has bounded it.
+        let grace = Duration::try_from(grace).map_err(Fault::internal)?;
+        let call = &call;
+
+        let rotate = |tx: Tx| async move {
+            let (secret, now) = (secret()?, self.now());
+            let times = (now, now + grace);
+            let client = store::rotate_api_client_secret(&tx, id, &secret.hash(), times).await?;
+            let client = client.ok_or(Reason::NotFound)?;
+            self.note(&tx, call, Event::of_api_client(What::ApiClientRotated, id)).await?;
+            let (api_client, client_secret) = (Some(client.into()), secret.show());
+            Ok(RotateApiClientSecretResponse { api_client, client_secret })
+        };
+
+        self.context.pool.once(call, &message, rotate).await
+    }
+
+    pub(super) async fn deletes_api_client(
+        &self,
+        request: Request<DeleteApiClientRequest>,
+    ) -> Answer<()> {
+        let (call, message) = signed_in(request)?;
+        let (call, id) = (&call, id(&message.api_client_id));
+
+        let delete = |tx: Tx| async move {
+            if !store::delete_api_client(&tx, id).await? {
+                return Err(Reason::NotFound.into());
+            }
+            self.note(&tx, call, Event::of_api_client(What::ApiClientDeleted, id)).await
+        };
+
+        self.context.pool.once(call, &message, delete).await
+    }
+
+    pub(super) async fn exchanges_api_key(
+        &self,
+        request: Request<ExchangeApiKeyRequest>,
+    ) -> Answer<ExchangeApiKeyResponse> {
+        let (call, ExchangeApiKeyRequest { api_client_id, client_secret }) = anyone(request)?;
+        let (id, exchanger) = (id(&api_client_id), self.exchanger(&call).await?);
+
+        self.attempt(&call, std::slice::from_ref(&exchanger)).await?;
+        let client = store::get_api_client(&self.context.pool, id).await?;
+        let Some(client) = api_client::of_secret(client, &client_secret, self.now()) else {
+            let event = Event::of_api_client(What::ApiKeyRefused, id);
+            self.note_alone(&call, &event).await?;
+            return Err(Reason::CredentialsInvalid.into());
+        };
+        let key = self.context.pool.secret("auth_access").await?;
+        self.exchanged(&call, id, &exchanger.hash).await?;
+
+        let signer = api_client::signer(&key);
+        let expires = self.context.clock.unix_secs() + ACCESS_SECS;
+        Ok(Response::new(ExchangeApiKeyResponse {
+            access_token: api_client::access_token(&signer, id, expires),
+            expire_time: Some(model::second(expires)),
+            scopes: client.scopes,
+        }))
+    }
+
+    async fn exchanged(&self, call: &Call, id: Uuid, exchanger: &[u8]) -> Result<(), Fault> {
+        let note = |tx: Tx| async move {
+            store::uncount_attempt(&tx, exchanger, self.now()).await?;
+            self.note(&tx, call, Event::of_api_client(What::ApiKeyExchanged, id)).await
+        };
+        self.context.pool.transaction(note).await
+    }
+}
+
+fn secret() -> Result<Secret, Fault> {
+    let mut chance = [0; SECRET_BYTES];
+    rand::fill(&mut chance).map_err(Fault::internal)?;
+    Ok(Secret::of(chance))
+}
+
+/// An id that the contract has checked.
+fn id(text: &str) -> Uuid {
+    Uuid::try_parse(text).unwrap_or_default()
+}

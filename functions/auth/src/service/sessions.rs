@@ -1,0 +1,126 @@
+//! A person's sign-ins, and how they end: at once in every function, whatever Firebase knows of it.
+
+use call::{Call, SignedIn, signed_in};
+use database::Tx;
+use fault::{Fault, Reason};
+use identity::UserId;
+use page::Page;
+use proto::auth::v1::{
+    ListSessionsRequest, ListSessionsResponse, RevokeAllSessionsRequest, RevokeAllSessionsResponse,
+    RevokeSessionRequest, RevokeSessionResponse, SignOutRequest, SignOutResponse,
+};
+use tonic::{Request, Response};
+
+use super::{Answer, AuthService, Event, What};
+use crate::store;
+
+impl AuthService {
+    pub(super) async fn lists_sessions(
+        &self,
+        request: Request<ListSessionsRequest>,
+    ) -> Answer<ListSessionsResponse> {
+        let (call, mut query) = signed_in(request)?;
+        let (size, token) = (query.page_size, std::mem::take(&mut query.page_token));
+        query.page_size = 0;
+        let (pool, clock) = (&self.context.pool, &self.context.clock);
+        let auth_time = auth_time(&call)?;
+
+        let page = Page::read((pool, clock), &call, &query, (size, &token)).await?;
+        let (after, rows_max) = (page.after(), page.rows_max());
+        let sessions = store::list_sessions(pool, &call.user_id, after, rows_max).await?;
+        let (sessions, next_page_token) = page.cut(sessions, |session| &session.id);
+
+        let sessions = sessions.into_iter().map(|session| session.told_to(auth_time)).collect();
+        Ok(Response::new(ListSessionsResponse { sessions, next_page_token }))
+    }
+
+    pub(super) async fn signs_out(
+        &self,
+        request: Request<SignOutRequest>,
+    ) -> Answer<SignOutResponse> {
+        let (call, SignOutRequest {}) = signed_in(request)?;
+        let (call, auth_time) = (&call, auth_time(&call)?);
+
+        let sign_out =
+            |tx: Tx| async move { self.end(&tx, call, (auth_time, What::SignedOut)).await };
+        self.context.pool.transaction(sign_out).await?;
+
+        Ok(Response::new(SignOutResponse {}))
+    }
+
+    pub(super) async fn revokes_session(
+        &self,
+        request: Request<RevokeSessionRequest>,
+    ) -> Answer<RevokeSessionResponse> {
+        let (call, RevokeSessionRequest { session_id }) = signed_in(request)?;
+        let (call, session_id) = (&call, &session_id);
+
+        let revoke = |tx: Tx| async move {
+            let session = store::lock_session(&tx, &call.user_id, session_id).await?;
+            let session = session.ok_or(Reason::NotFound)?;
+            self.end(&tx, call, (session.auth_time, What::SessionRevoked)).await
+        };
+        self.context.pool.transaction(revoke).await?;
+
+        Ok(Response::new(RevokeSessionResponse {}))
+    }
+
+    pub(super) async fn revokes_all_sessions(
+        &self,
+        request: Request<RevokeAllSessionsRequest>,
+    ) -> Answer<RevokeAllSessionsResponse> {
+        let (call, RevokeAllSessionsRequest {}) = signed_in(request)?;
+        // Sign-ins of this second as well: of those nobody knows which came first.
+        let (call, valid_from) = (&call, self.context.clock.unix_secs() + 1);
+
+        self.end_all(call, valid_from).await?;
+        // Ended here, whatever becomes of this: whoever is told no would have to ask again.
+        let told = self.tell_issuer(call, &call.user_id, valid_from).await?;
+
+        Ok(Response::new(RevokeAllSessionsResponse { revoked_at_issuer: told }))
+    }
+
+    /// Ends the caller's sign-in of one second.
+    async fn end(
+        &self,
+        tx: &Tx,
+        call: &SignedIn,
+        (auth_time, what): (i64, What),
+    ) -> Result<(), Fault> {
+        let user_id = &call.user_id;
+        store::revoke_sessions(tx, user_id, (auth_time, auth_time), self.now()).await?;
+        self.context.revocations.revoke_session(tx, user_id, auth_time).await?;
+        self.note(tx, call, Event::of_person(what, user_id)).await
+    }
+
+    async fn end_all(&self, call: &SignedIn, valid_from: i64) -> Result<(), Fault> {
+        let user_id = &call.user_id;
+        let end = |tx: Tx| async move {
+            store::revoke_sessions(&tx, user_id, (0, valid_from - 1), self.now()).await?;
+            self.context.revocations.revoke(&tx, user_id, valid_from).await?;
+            self.note(&tx, call, Event::of_person(What::SessionsRevoked, user_id)).await
+        };
+        self.context.pool.transaction(end).await
+    }
+
+    /// Has Firebase revoke the refresh tokens, if it can be told; whether it was.
+    async fn tell_issuer(
+        &self,
+        call: &Call,
+        user_id: &UserId,
+        valid_from: i64,
+    ) -> Result<bool, Fault> {
+        if self.toolkit.revoke(call, user_id, valid_from).await.is_ok() {
+            return Ok(true);
+        }
+        let event = Event::of_person(What::SessionsRevokedHere, user_id);
+        self.note_alone(call, &event).await?;
+        Ok(false)
+    }
+}
+
+/// When the caller signed in.
+fn auth_time(call: &SignedIn) -> Result<i64, Fault> {
+    let person = call.caller.person().ok_or(Reason::TokenMissing)?;
+    Ok(person.auth_time)
+}

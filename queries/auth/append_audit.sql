@@ -1,0 +1,24 @@
+-- auth.append_audit: adds what has happened; a few rows that have been kept for long enough are dropped.
+with old as materialized (
+    select audit_id
+    from mayfly_auth.audit
+    where create_time < $8::timestamptz - interval '400 days'
+    order by create_time
+    limit 10
+),
+dropped as (
+    delete from mayfly_auth.audit
+    using old
+    where audit.audit_id = old.audit_id
+)
+insert into mayfly_auth.audit (
+    event,
+    actor,
+    person_id,
+    subject,
+    api_client_id,
+    request_id,
+    address,
+    create_time
+)
+values ($1, $2, $3, $4, $5, $6, $7, $8)

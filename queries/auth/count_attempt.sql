@@ -1,0 +1,29 @@
+-- auth.count_attempt: counts an attempt before it is made, unless it comes too early; tells which it is.
+--
+-- What is older than a day counts no longer, and a few such rows of others are dropped on the way.
+with old as materialized (
+    select subject
+    from mayfly_auth.attempt
+    where
+        attempt_time < $2::timestamptz - interval '1 day'
+        and subject <> $1
+    order by attempt_time
+    limit 10
+    for update skip locked
+),
+dropped as (
+    delete from mayfly_auth.attempt
+    using old
+    where attempt.subject = old.subject
+)
+insert into mayfly_auth.attempt as known (subject, count, blocked_until, attempt_time)
+values ($1, 1, $2, $2)
+on conflict (subject) do update
+set
+    count = case
+        when known.attempt_time < $2 - interval '1 day' then 1
+        else known.count + 1
+    end,
+    attempt_time = $2
+where known.blocked_until <= $2
+returning count

@@ -1,0 +1,17 @@
+-- auth.rotate_api_client_secret: replaces a secret; the one before stays good until a time.
+update mayfly_auth.api_client
+set
+    secret_hash = $2,
+    previous_secret_hash = secret_hash,
+    previous_expire_time = $3,
+    rotate_time = $4
+where api_client_id = $1
+returning
+    api_client_id::text as "id!",
+    display_name,
+    scopes,
+    secret_hash,
+    previous_secret_hash,
+    previous_expire_time,
+    create_time,
+    rotate_time

@@ -1,0 +1,6 @@
+-- auth.uncount_attempt: takes one attempt back, which was none, and what it has blocked.
+update mayfly_auth.attempt
+set
+    count = greatest(count - 1, 0),
+    blocked_until = $2
+where subject = $1

@@ -1,0 +1,148 @@
+//! Sessions, and how they end everywhere.
+
+use std::time::Duration;
+
+use proto::{
+    auth::v1::{
+        ListSessionsRequest, RefreshTokenRequest, RevokeAllSessionsRequest, RevokeSessionRequest,
+        Session, SignOutRequest,
+    },
+    user::v1::GetProfileRequest,
+};
+use tests::{App, Person, told, until};
+use tokio::time::sleep;
+use tonic::Code;
+
+use super::{account, refusal, signed_in, unauthenticated};
+
+/// `REVOCATION_SECS_MAX`, and what a machine may take that has other things to do.
+const SOON: Duration = Duration::from_secs(5 + 15);
+
+async fn sessions(person: &Person) -> Vec<Session> {
+    let request = ListSessionsRequest::default();
+    person.auth().list_sessions(request).await.unwrap().into_inner().sessions
+}
+
+/// Signs in twice, in two different seconds: of one second, sign-ins end together.
+async fn twice(app: &App, email: &str) -> [(Person, String); 2] {
+    let (phone, of_phone) = signed_in(app, email).await;
+    sleep(Duration::from_millis(1100)).await;
+    let (laptop, of_laptop) = signed_in(app, email).await;
+    [(phone, of_phone.refresh_token), (laptop, of_laptop.refresh_token)]
+}
+
+/// What the `user` function of another process says.
+async fn asks(other: &App, person: &Person) -> (Code, String) {
+    let person = other.stranger(person.token.as_deref());
+    refusal(person.user().get_profile(GetProfileRequest::default()).await)
+}
+
+async fn refresh(app: &App, token: &str) -> Result<(), tonic::Status> {
+    let request = RefreshTokenRequest { refresh_token: token.to_owned() };
+    app.stranger(None).auth().refresh_token(request).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_revoked_session_is_refused_by_another_function() {
+    let app = App::start().await;
+    let other = App::builder().database(&app.database).start().await;
+    let [(phone, of_phone), (laptop, of_laptop)] = twice(&app, &account()).await;
+    assert_eq!(asks(&other, &phone).await.0, Code::NotFound);
+
+    let kept = sessions(&laptop).await;
+    assert_eq!(kept.iter().map(|session| session.current).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(kept[1].device_name, "Ada's phone");
+    let session_id = kept[1].session_id.clone();
+    let stranger = app.person("eve");
+    let request = || RevokeSessionRequest { session_id: session_id.clone() };
+    let outcome = stranger.auth().revoke_session(request()).await;
+    assert_eq!(refusal(outcome).0, Code::NotFound);
+    laptop.auth().revoke_session(request()).await.unwrap();
+
+    let revoked = unauthenticated("TOKEN_REVOKED");
+    until("it is refused there", SOON, async || asks(&other, &phone).await == revoked).await;
+    assert_eq!(refusal(refresh(&app, &of_phone).await), revoked);
+    assert_eq!(asks(&other, &laptop).await.0, Code::NotFound);
+    refresh(&app, &of_laptop).await.unwrap();
+    assert_eq!(sessions(&laptop).await.len(), 1);
+    let again = laptop.auth().revoke_session(request()).await;
+    assert_eq!(refusal(again).0, Code::NotFound);
+}
+
+#[tokio::test]
+async fn whoever_signs_out_is_out_and_nobody_else() {
+    let app = App::start().await;
+    let [(phone, of_phone), (laptop, _)] = twice(&app, &account()).await;
+    phone.auth().sign_out(SignOutRequest {}).await.unwrap();
+    let outcome = phone.auth().sign_out(SignOutRequest {}).await;
+    assert_eq!(refusal(outcome), unauthenticated("TOKEN_REVOKED"));
+    assert_eq!(refusal(refresh(&app, &of_phone).await).1, "TOKEN_REVOKED");
+    assert_eq!(sessions(&laptop).await.len(), 1);
+}
+
+#[tokio::test]
+async fn all_sessions_end_here_and_at_the_issuer() {
+    let app = App::start().await;
+    let email = account();
+    let [(phone, of_phone), (laptop, _)] = twice(&app, &email).await;
+    let answer = phone.auth().revoke_all_sessions(RevokeAllSessionsRequest {}).await.unwrap();
+    assert!(answer.into_inner().revoked_at_issuer);
+    for person in [&phone, &laptop] {
+        let outcome = person.auth().list_sessions(ListSessionsRequest::default()).await;
+        assert_eq!(refusal(outcome), unauthenticated("TOKEN_REVOKED"));
+    }
+    assert_eq!(refusal(refresh(&app, &of_phone).await), unauthenticated("TOKEN_REVOKED"));
+    until("a new sign-in counts", SOON, async || {
+        let (ada, _) = signed_in(&app, &email).await;
+        ada.auth().list_sessions(ListSessionsRequest::default()).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_an_administrators_token_all_sessions_still_end_here() {
+    let app = App::builder().with("FIREBASE_ADMIN_TOKEN", "somebody-else").start().await;
+    let (ada, tokens) = signed_in(&app, &account()).await;
+    let answer = ada.auth().revoke_all_sessions(RevokeAllSessionsRequest {}).await.unwrap();
+    assert!(!answer.into_inner().revoked_at_issuer);
+    let refused = refresh(&app, &tokens.refresh_token).await.unwrap_err();
+    assert_eq!(told(&refused).reason, "TOKEN_REVOKED");
+    let noted = "select count(*) from mayfly_auth.audit
+        where event in ('sessions_revoked', 'sessions_revoked_here', 'refresh_refused')";
+    assert_eq!(app.sql_count(noted).await, 3);
+}
+
+#[tokio::test]
+async fn sessions_come_in_pages_and_are_their_owners_alone() {
+    let app = App::start().await;
+    let [_, (laptop, _)] = twice(&app, &account()).await;
+    let first = ListSessionsRequest { page_size: 1, ..Default::default() };
+    let page = laptop.auth().list_sessions(first).await.unwrap().into_inner();
+    assert!(page.sessions[0].current);
+    let rest = ListSessionsRequest { page_size: 1, page_token: page.next_page_token };
+    let page = laptop.auth().list_sessions(rest.clone()).await.unwrap().into_inner();
+    assert!(!page.sessions[0].current && page.next_page_token.is_empty());
+    let eve = app.person("eve");
+    assert_eq!(refusal(eve.auth().list_sessions(rest).await).0, Code::InvalidArgument);
+    assert_eq!(sessions(&eve).await, []);
+}
+
+#[tokio::test]
+async fn what_one_person_ends_is_nobody_elses_though_it_is_of_the_same_second() {
+    let app = App::start().await;
+    let (ada, of_ada) = signed_in(&app, &account()).await;
+    let (bob, of_bob) = signed_in(&app, &account()).await;
+    // Eve has ended sign-ins of the very seconds of everybody's.
+    app.sql(
+        "insert into mayfly_auth.session
+         select gen_random_uuid(), 'eve', auth_time, '', now(), now(), now()
+         from mayfly_auth.session",
+    )
+    .await;
+    refresh(&app, &of_ada.refresh_token).await.unwrap();
+
+    ada.auth().revoke_all_sessions(RevokeAllSessionsRequest {}).await.unwrap();
+    assert_eq!(sessions(&bob).await.len(), 1);
+    refresh(&app, &of_bob.refresh_token).await.unwrap();
+    assert_eq!(refusal(refresh(&app, &of_ada.refresh_token).await).1, "TOKEN_REVOKED");
+}
