@@ -23,6 +23,8 @@ mod fetch;
 mod keys;
 mod x509;
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

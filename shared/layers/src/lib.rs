@@ -18,6 +18,8 @@ mod authenticate;
 mod tenure;
 mod idempotency;
 mod frames;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 
 use protocols::essence;
 
