@@ -228,6 +228,10 @@ async fn without_the_database_nobody_is_let_in_for_long() {
     until("she is not let in", SLACK, async || asks(&app, &ada).await == refused).await;
     let (_status, told) = app.internal("/health/detailed").await;
     assert!(told.contains("\"last_error\": \"the database has not told\""), "{told}");
+    let (_status, metrics) = app.internal("/metrics").await;
+    let failures =
+        metrics.lines().find_map(|it| it.strip_prefix("mayfly_revocation_read_failures_total "));
+    assert!(failures.unwrap().parse::<u64>().unwrap() > 0, "{metrics}");
     proxy.reopen();
     until("she is let in again", SLACK, async || is_taken(&app, &ada).await).await;
 }

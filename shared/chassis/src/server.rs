@@ -162,6 +162,7 @@ impl Parts {
         }
         let outbound = Outbound::new(settings.outbound, &metrics, clock.clone(), None);
         let revocations = revocations(settings, &functions, clock, &tasks);
+        count(&metrics, &verifier, &revocations);
         let hub = changes::Hub::new(&settings.database, tasks.clone());
         let mut pools = Vec::new();
         for function in functions {
@@ -200,6 +201,22 @@ impl Parts {
             Internal { metrics, liveness, verifier, revocations, pools: pools_of_internal };
         Self { connections, internal, pools, tasks }
     }
+}
+
+/// What is counted below the layers, where nobody knows of metrics.
+fn count(metrics: &Metrics, verifier: &Verifier, revocations: &Revocations) {
+    let of = verifier.clone();
+    let help = "Fetches of token keys started";
+    metrics.register_counted("jwks_refreshes", help, move || of.fetches_total());
+    let of = verifier.clone();
+    let help = "Fetches of token keys that failed";
+    metrics.register_counted("jwks_refresh_failures", help, move || of.fetch_failures_total());
+    let of = revocations.clone();
+    let help = "Reads of the revocations begun";
+    metrics.register_counted("revocation_reads", help, move || of.reads_total());
+    let of = revocations.clone();
+    let help = "Reads of the revocations that failed";
+    metrics.register_counted("revocation_read_failures", help, move || of.read_failures_total());
 }
 
 /// What a process knows of the revocations. It reads them over one connection of its own, as one of

@@ -16,6 +16,7 @@ mod checks;
 mod cache;
 mod token;
 mod service;
+mod provider;
 mod json;
 mod source;
 mod pace;
@@ -23,6 +24,8 @@ mod fetch;
 mod keys;
 mod x509;
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +35,7 @@ pub use self::settings::{ServiceSettings, Settings, safe_url};
 pub use bearer::{SERVICE_HEADER, TOKEN_BYTES_MAX, bearer, service_token};
 pub use caller::{Caller, Person, ServiceName, UserId};
 pub use fetch::FetchError;
+pub use provider::{Provider, ProviderError, TokenSource};
 pub use source::KeysState;
 pub use verifier::Verifier;
 

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use reqwest::Url;
 use settings::{Need, Reader, Setting};
 
-use crate::ServiceName;
+use crate::{ServiceName, TokenSource};
 
 const GOOGLE_ISSUER: &str = "https://securetoken.google.com/";
 const GOOGLE_KEYS: &str =
@@ -26,6 +26,8 @@ pub struct Settings {
     pub stale_max: Duration,
     /// Whose service tokens are good; without it nobody's are.
     pub services: Option<ServiceSettings>,
+    /// `SERVICE_TOKEN_URL`: whatever signs our own tokens, where we call others.
+    pub service_tokens: Option<TokenSource>,
 }
 
 /// Which service tokens are ours, and where their keys are.
@@ -87,10 +89,21 @@ impl Settings {
             "how long the keys are used after they were last fetched",
         );
         let services = ServiceSettings::read(reader, person_issuer.as_deref());
+        let service_tokens = reader.maybe(
+            Setting {
+                name: "SERVICE_TOKEN_URL",
+                need: Need::Optional,
+                expects: "unix: and a path, or an http URL on this machine",
+                about: "whatever signs this function's own tokens, on Fly unix:/.fly/api; unset, \
+                        it calls no other function",
+            },
+            token_source,
+        );
         let project_id = project_id?;
         let issuer = issuer?.unwrap_or_else(|| format!("{GOOGLE_ISSUER}{project_id}"));
         let (keys_url, skew, stale_max) = (keys_url?, skew?, stale_max?);
-        Some(Self { project_id, issuer, keys_url, skew, stale_max, services: services? })
+        let (services, service_tokens) = (services?, service_tokens?);
+        Some(Self { project_id, issuer, keys_url, skew, stale_max, services, service_tokens })
     }
 }
 
@@ -139,6 +152,15 @@ fn project_id(text: &str) -> Option<String> {
     let of_id = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     let good = (6..=30).contains(&text.len()) && text.bytes().all(of_id);
     good.then(|| text.to_owned())
+}
+
+/// Reads where tokens are signed: never beyond this machine, where anybody could ask for them.
+fn token_source(text: &str) -> Option<TokenSource> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return path.starts_with('/').then(|| TokenSource::Socket(path.into()));
+    }
+    let url = safe_url(text).filter(|url| url.host_str().is_some_and(is_this_machine))?;
+    Some(TokenSource::Issuer(url))
 }
 
 /// Reads a URL that nobody on the way can change the answer of: https, or http on this machine.
@@ -220,6 +242,18 @@ mod tests {
             let env = project().with("JWKS_URL", text).with("TOKEN_ISSUER", text);
             assert_eq!(read(&env).unwrap_err().lines().count(), 2, "{text}");
         }
+    }
+
+    #[test]
+    fn our_own_tokens_are_signed_on_this_machine() {
+        let source = |text: &str| read(&project().with("SERVICE_TOKEN_URL", text));
+        let socket = TokenSource::Socket("/.fly/api".into());
+        assert_eq!(source("unix:/.fly/api").unwrap().service_tokens, Some(socket));
+        assert!(source("http://127.0.0.1:9099/").unwrap().service_tokens.is_some());
+        for bad in ["unix:api", "https://tokens.example.com/", "http://10.0.0.1/", "/.fly/api"] {
+            assert!(source(bad).is_err(), "{bad}");
+        }
+        assert_eq!(read(&project()).unwrap().service_tokens, None);
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod tenure;
 mod idempotency;
 mod frames;
 mod peer;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 
 use protocols::essence;
 

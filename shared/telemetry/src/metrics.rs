@@ -10,8 +10,13 @@ use std::{
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        histogram::Histogram,
+    },
     registry::{Metric, Registry},
 };
 use proto::{METHODS, Method};
@@ -123,12 +128,47 @@ impl Metrics {
         registry.register(format!("mayfly_{name}"), help, metric);
     }
 
+    /// Adds a counter under `mayfly_<name>` that somebody else counts: `read` is asked when it is
+    /// written.
+    pub fn register_counted(
+        &self,
+        name: &str,
+        help: &'static str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
+        let counted = Counted { name: format!("mayfly_{name}"), help, read: Box::new(read) };
+        let mut registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        registry.register_collector(Box::new(counted));
+    }
+
     /// Everything, in Prometheus' text form.
     pub fn render(&self) -> String {
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         encode(&mut text, &registry).expect("writing to a string does not fail");
         text
+    }
+}
+
+/// A counter that somebody else counts.
+struct Counted {
+    name: String,
+    help: &'static str,
+    read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Collector for Counted {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let counter = ConstCounter::new((self.read)());
+        let encoder =
+            encoder.encode_descriptor(&self.name, self.help, None, counter.metric_type())?;
+        counter.encode(encoder)
+    }
+}
+
+impl fmt::Debug for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Counted").field(&self.name).finish()
     }
 }
 

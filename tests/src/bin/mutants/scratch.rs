@@ -21,8 +21,8 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// What the tests say.
 pub(crate) enum Outcome {
-    /// Nothing was noticed.
-    Green,
+    /// Nothing was noticed, in something that was built for it or in what there was already.
+    Green { is_built: bool },
     /// Something was, by this.
     Red(String),
 }
@@ -131,7 +131,7 @@ impl Scratch {
         };
         let (out, err) = (read.join().unwrap_or_default(), drained.join().unwrap_or_default());
         if status.success() {
-            return Ok(Outcome::Green);
+            return Ok(Outcome::Green { is_built: err.contains(" Compiling ") });
         }
         let failed = out.lines().find(|line| line.ends_with("FAILED"));
         let refused = err.lines().find(|line| line.trim_start().starts_with("error"));
