@@ -17,12 +17,13 @@ use tower::Service;
 use crate::{
     Command, Context, Function, Server, Settings,
     command::{help, version},
+    watchdog,
 };
 
 /// Exit codes, as sysexits.h names them.
 const EX_USAGE: u8 = 64;
 const EX_UNAVAILABLE: u8 = 69;
-const EX_SOFTWARE: u8 = 70;
+pub(crate) const EX_SOFTWARE: u8 = 70;
 const EX_CONFIG: u8 = 78;
 
 /// How long the runtime may take to let go of its last threads.
@@ -143,6 +144,7 @@ async fn serve(
     warn_of_emulator();
     let server = Server::bind(&settings, functions, &Clock::system())
         .map_err(|error| Stop::new(EX_UNAVAILABLE, &error))?;
+    watchdog::start(name, server.pulses());
     let (address, internal) = (server.address(), server.internal_address());
     tracing::info!(function = name, %address, %internal, version = version(name), "serving");
 
@@ -206,6 +208,6 @@ fn tell(text: &str) {
 }
 
 #[expect(clippy::print_stderr, reason = "there may be no log to tell it to")]
-fn tell_error(text: &str) {
+pub(crate) fn tell_error(text: &str) {
     eprintln!("{text}");
 }

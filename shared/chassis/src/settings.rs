@@ -41,10 +41,15 @@ pub struct Limits {
     pub connections_max: usize,
     /// `MAX_STREAMS_PER_CONN`: calls at a time over one connection.
     pub streams_max: u32,
+    /// `MAX_WATCHES`: streams at a time; they may last for hours, and are counted by themselves.
+    pub watches_max: usize,
     /// `MAX_DEADLINE_MS`: the ceiling over every rule's deadline.
     pub deadline_max: Duration,
     /// `PREFACE_MS_MAX`: how long a client may take to say what it speaks.
     pub preface_max: Duration,
+    /// `BODY_IDLE_MS_MAX`: how long a client may neither go on with what it sends nor take what it
+    /// is sent.
+    pub body_idle_max: Duration,
     /// `CONN_AGE_SECS_MAX`: when a connection is told to reconnect.
     pub connection_age_max: Duration,
     /// `KEEPALIVE_SECS`: how often a silent peer is asked whether it is there.
@@ -118,6 +123,12 @@ impl Limits {
             1..=10_000,
             "calls at a time over one connection",
         );
+        let watches_max = reader.number(
+            "MAX_WATCHES",
+            "5000",
+            1..=1_000_000,
+            "streams at a time; more are told to come back",
+        );
         let deadline_max = reader.millis(
             "MAX_DEADLINE_MS",
             "60000",
@@ -129,6 +140,12 @@ impl Limits {
             "10000",
             1..=60_000,
             "how long a client may take to say what it speaks, in ms",
+        );
+        let body_idle_max = reader.millis(
+            "BODY_IDLE_MS_MAX",
+            "30000",
+            1..=600_000,
+            "how long a client may neither send on nor take what it is sent, in ms",
         );
         let connection_age_max = reader.secs(
             "CONN_AGE_SECS_MAX",
@@ -152,8 +169,10 @@ impl Limits {
             message_bytes_max: usize::try_from(message_bytes_max?).ok()?,
             connections_max: usize::try_from(connections_max?).ok()?,
             streams_max: streams_max?,
+            watches_max: usize::try_from(watches_max?).ok()?,
             deadline_max: deadline_max?,
             preface_max: preface_max?,
+            body_idle_max: body_idle_max?,
             connection_age_max: connection_age_max?,
             keepalive: keepalive?,
             drain_max: drain_max?,
