@@ -13,6 +13,8 @@ mod windows;
 mod heads;
 mod crowds;
 mod stops;
+mod restarts;
+mod writes;
 
 use std::{future::Future, pin::Pin};
 
@@ -39,5 +41,5 @@ impl Case {
 
 /// Every case, in the order of the table.
 pub fn cases() -> Vec<Case> {
-    [floods::CASES, slow::CASES, windows::CASES, heads::CASES, crowds::CASES, stops::CASES].concat()
+    [floods::CASES, slow::CASES, windows::CASES, heads::CASES, crowds::CASES, stops::CASES, restarts::CASES, writes::CASES].concat()
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     Case, Field, Seen,
@@ -19,6 +19,11 @@ pub(super) const CASES: &[Case] = &[
         name: "rapid reset, signed in",
         expected: "GOAWAY 11 within 1,000 frames of each connection",
         run: |field| Box::pin(rapid_reset(field)),
+    },
+    Case {
+        name: "reset of calls that have begun, signed in",
+        expected: "GOAWAY 11 within 1,000 frames of each connection",
+        run: |field| Box::pin(late_reset(field)),
     },
     Case {
         name: "streams over the limit",
@@ -95,20 +100,58 @@ fn stream(number: usize) -> u32 {
 }
 
 async fn rapid_reset(field: &Field) -> Seen {
+    let pairs = field.pick(2_000, 50_000);
+    resets(field, move |mut peer, headers| async move {
+        peer.flood(pairs, |number| {
+            let begun = frame(HEADERS, END_HEADERS, stream(number), &headers);
+            [begun, reset(number)].concat()
+        })
+        .await;
+        peer
+    })
+    .await
+}
+
+/// The server counts no stream that it has accepted before it was reset; so let it.
+async fn late_reset(field: &Field) -> Seen {
+    const AT_ONCE: usize = 50;
+    let rounds = field.pick(40, 1_000);
+    resets(field, move |mut peer, headers| async move {
+        for round in 0..rounds {
+            let numbers = || (0..AT_ONCE).map(|number| round * AT_ONCE + number);
+            let begun = |number| frame(HEADERS, END_HEADERS, stream(number), &headers);
+            let begun: Vec<_> = numbers().flat_map(begun).collect();
+            if peer.is_over() || peer.send(&begun).await.is_err() {
+                break;
+            }
+            sleep(Duration::from_millis(3)).await;
+            let resets: Vec<_> = numbers().flat_map(reset).collect();
+            if peer.send(&resets).await.is_err() {
+                break;
+            }
+        }
+        peer
+    })
+    .await
+}
+
+fn reset(number: usize) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream(number), &[0, 0, 0, 8])
+}
+
+/// Several peers that take back their calls.
+async fn resets<F: Future<Output = Peer> + Send + 'static>(
+    field: &Field,
+    attack: impl Fn(Peer, Vec<u8>) -> F + Clone + Send + 'static,
+) -> Seen {
     let watched = field.watched(&[]).await;
     let address = watched.server.address;
-    let pairs = field.pick(2_000, 50_000);
     let token = token("neighbour");
     let ends = crowd(field.pick(4, 20), |_peer| {
-        let headers = call(GET, Some(&token));
+        let (attack, headers) = (attack.clone(), call(GET, Some(&token)));
         async move {
-            let mut peer = Peer::connect(address, Manners::POLITE).await.ok()?;
-            peer.flood(pairs, |number| {
-                let begun = frame(HEADERS, END_HEADERS, stream(number), &headers);
-                let reset = frame(RST_STREAM, 0, stream(number), &[0, 0, 0, 8]);
-                [begun, reset].concat()
-            })
-            .await;
+            let peer = Peer::connect(address, Manners::POLITE).await.ok()?;
+            let mut peer = attack(peer, headers).await;
             peer.sees(TOLD_MAX, |seen| seen.goaway.is_some()).await;
             peer.seen().goaway
         }

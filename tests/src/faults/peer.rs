@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::frame::{
-    ACK, DATA, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame, setting,
+    ACK, DATA, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame, setting,
 };
 
 const POLL: Duration = Duration::from_millis(5);
@@ -47,6 +47,8 @@ pub(super) struct Seen {
     pub(super) resets: BTreeMap<u32, u64>,
     /// Frames of headers, and bytes of bodies.
     pub(super) headers: u64,
+    /// Streams whose answer is whole.
+    pub(super) ends: u64,
     pub(super) body_bytes: u64,
     pub(super) ended: Option<Instant>,
 }
@@ -172,12 +174,15 @@ async fn follow(
             // Nobody sends any more.
             let _outcome = answer.send(frame(kind, ACK, u32::from_be_bytes(stream), told));
         }
-        note(&mut lock(&seen), kind, &payload);
+        note(&mut lock(&seen), kind, flags, &payload);
     }
     lock(&seen).ended = Some(Instant::now());
 }
 
-fn note(seen: &mut Seen, kind: u8, payload: &[u8]) {
+fn note(seen: &mut Seen, kind: u8, flags: u8, payload: &[u8]) {
+    if matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0 {
+        seen.ends += 1;
+    }
     let number = |at: usize| {
         payload.get(at..at + 4).map_or(0, |four| four.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
     };

@@ -62,27 +62,33 @@ async fn shut_windows(field: &Field, window: u32) -> Seen {
         peers.push(peer);
     }
     let opened = start.elapsed();
-    let is_over = wait_for_the_ends(&mut peers, limit * 2 + LATE_MAX).await;
+    let is_over = wait_for_the_ends(&mut peers, u64::from(streams), limit * 2 + LATE_MAX).await;
     let took = start.elapsed() - opened;
     let all = u64::try_from(connections).unwrap_or(0) * u64::from(streams);
     let reset: u64 = peers.iter().flat_map(|peer| peer.seen().resets.into_values()).sum();
     let closed = peers.iter().filter(|peer| peer.seen().ended.is_some()).count();
-    let answered: u64 = peers.iter().map(|peer| peer.seen().headers).sum();
+    let refused: u64 = peers.iter().map(|peer| peer.seen().ends).sum();
     seen.note(
         is_over,
-        format!("{all} watches over {connections} connections: {answered} begun or refused, {reset} reset, {closed} connections closed, all over after {:.1} s", took.as_secs_f64()),
+        format!(
+            "{all} watches over {connections} connections: {refused} refused, {reset} reset, \
+             {closed} connections closed, after {:.1} s all over: {is_over}",
+            took.as_secs_f64()
+        ),
     );
     watched.end(&mut seen, 256.0).await;
     seen
 }
 
-/// Waits until every connection is closed.
-async fn wait_for_the_ends(peers: &mut [Peer], within: Duration) -> bool {
+/// Waits until every stream has ended, or its connection.
+async fn wait_for_the_ends(peers: &mut [Peer], streams: u64, within: Duration) -> bool {
     let start = Instant::now();
     while start.elapsed() < within {
         let mut open = 0;
         for peer in &mut *peers {
-            if peer.seen().ended.is_none() {
+            let seen = peer.seen();
+            let ends = seen.ends + seen.resets.values().sum::<u64>();
+            if seen.ended.is_none() && ends < streams {
                 // What is closed in between takes no answers.
                 let _outcome = peer.send(&[]).await;
                 open += 1;

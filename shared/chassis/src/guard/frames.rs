@@ -8,6 +8,10 @@ use tokio::time::Instant;
 
 const HEAD_BYTES: usize = 9;
 
+/// What comes before the first frame is taken for a frame of its own, of a kind there is not.
+const PREFACE_BYTES: usize = 24;
+const PREFACE: u8 = u8::MAX;
+
 /// A kind of frame, and the flag that ends a block of headers.
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -37,7 +41,7 @@ pub(super) struct Frames {
     head_bytes: usize,
     payload_left: usize,
     is_in_headers: bool,
-    /// Frames that are complete.
+    /// Frames that are complete, the preface among them.
     complete: u64,
     resets_left: u64,
     resets_since: Instant,
@@ -46,9 +50,9 @@ pub(super) struct Frames {
 impl Frames {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            head: [0; HEAD_BYTES],
-            head_bytes: 0,
-            payload_left: 0,
+            head: [PREFACE; HEAD_BYTES],
+            head_bytes: HEAD_BYTES,
+            payload_left: PREFACE_BYTES,
             is_in_headers: false,
             complete: 0,
             resets_left: RESETS_MAX,
@@ -113,7 +117,7 @@ impl Frames {
         let is_body = self.head_bytes == HEAD_BYTES && self.head[3] == 0;
         // In a block of headers, each further frame would be progress of a kind.
         let number = if self.is_in_headers { u64::MAX } else { self.complete };
-        (self.complete == 0 || self.is_in_headers || (is_within && !is_body)).then_some(number)
+        (self.complete < 2 || self.is_in_headers || (is_within && !is_body)).then_some(number)
     }
 }
 
@@ -128,8 +132,16 @@ mod tests {
         [&[0, 0, length, kind, flags, 0, 0, 0, 1], payload].concat()
     }
 
-    fn after(sent: &[Vec<u8>]) -> Option<u64> {
+    /// Frames of a client that has said what it speaks.
+    fn greeted() -> Frames {
         let mut frames = Frames::new(Instant::now());
+        assert_eq!(frames.scan(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), None);
+        assert_eq!(frames.head_bytes, 0);
+        frames
+    }
+
+    fn after(sent: &[Vec<u8>]) -> Option<u64> {
+        let mut frames = greeted();
         assert_eq!(frames.scan(&sent.concat()), None);
         frames.owed()
     }
@@ -153,16 +165,16 @@ mod tests {
         let sent = [frame(4, 0, &[0; 6]), frame(HEADERS, END_HEADERS, &[0x82]), frame(3, 0, &[0; 4])];
         let sent = sent.concat();
         for cut in 0..sent.len() {
-            let mut frames = Frames::new(Instant::now());
+            let mut frames = greeted();
             assert_eq!(frames.scan(&sent[..cut]), None);
             assert_eq!(frames.scan(&sent[cut..]), None);
-            assert_eq!((frames.complete, frames.resets_left), (3, RESETS_MAX - 1), "cut at {cut}");
+            assert_eq!((frames.complete, frames.resets_left), (4, RESETS_MAX - 1), "cut at {cut}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn resets_come_back_with_time() {
-        let mut frames = Frames::new(Instant::now());
+        let mut frames = greeted();
         let reset = frame(RST_STREAM, 0, &[0; 4]);
         for _second in 0..20 {
             for _reset in 0..RESETS_PER_SEC {

@@ -4,8 +4,8 @@
 //! hyper reads a bare line feed as the end of a line, and takes a length beside chunks for chunks.
 //! Behind a proxy that reads it otherwise, a stranger's request would be answered to somebody else.
 
-/// What hyper takes for a malformed head (400), wherever in a head it stands.
-pub(super) const MALFORMED: &[u8] = b"\0";
+/// What hyper takes for the end of a malformed head (400), wherever in a head it stands.
+pub(super) const MALFORMED: &[u8] = b"\0\r\n\r\n";
 
 /// The longest line of a head that is looked at; hyper reads no longer head than this either.
 const LINE_BYTES_MAX: usize = 64 * 1024;
