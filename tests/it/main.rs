@@ -17,6 +17,8 @@ mod process;
 mod reflection;
 mod evolution;
 mod random;
+mod faults;
+mod deadlines;
 mod call;
 mod outbound;
 mod dev;

@@ -8,6 +8,7 @@ mod drain;
 mod limits;
 mod logs;
 mod alone;
+mod watchdog;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, process::Command, time::Duration};
 

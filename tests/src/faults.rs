@@ -41,5 +41,15 @@ impl Case {
 
 /// Every case, in the order of the table.
 pub fn cases() -> Vec<Case> {
-    [floods::CASES, slow::CASES, windows::CASES, heads::CASES, crowds::CASES, stops::CASES, restarts::CASES, writes::CASES].concat()
+    [
+        floods::CASES,
+        slow::CASES,
+        windows::CASES,
+        heads::CASES,
+        crowds::CASES,
+        stops::CASES,
+        restarts::CASES,
+        writes::CASES,
+    ]
+    .concat()
 }

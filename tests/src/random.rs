@@ -27,8 +27,8 @@ use self::{
 };
 use crate::world;
 
-pub use chance::Chance;
 pub use crate::server::Server;
+pub use chance::Chance;
 
 /// Is how many clients call at a time.
 const CLIENTS: u64 = 32;

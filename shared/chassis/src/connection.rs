@@ -95,8 +95,7 @@ impl Connections {
                 self.drive(connection, &life, http1::Connection::graceful_shutdown).await
             }
             Version::Http2 => {
-                let streams =
-                    Streams::new(life.calls.clone(), body_idle_max, life.end.clone());
+                let streams = Streams::new(life.calls.clone(), body_idle_max, life.end.clone());
                 let connection = self.http2(streams).serve_connection(io, service);
                 self.drive(connection, &life, http2::Connection::graceful_shutdown).await
             }

@@ -19,7 +19,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::RoutesBuilder;
 
 use crate::{
-    Context, Function, Settings, accept::accept, connection::Connections, health::Liveness,
+    Context, Function, Settings,
+    accept::accept,
+    connection::Connections,
+    health::Liveness,
     internal::Internal,
     reflection::Reflection,
     watchdog::{BEAT_EVERY, Pulse, Pulses},

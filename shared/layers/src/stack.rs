@@ -64,8 +64,7 @@ where
     let gate = Gate { verifier: parts.verifier.clone(), revocations: parts.revocations.clone() };
     let bounds =
         Bounds { message_bytes_max: parts.message_bytes_max, idle_max: parts.body_idle_max };
-    let drain =
-        Drain { begun: parts.drain.clone(), cut: parts.cut.clone(), max: parts.drain_max };
+    let drain = Drain { begun: parts.drain.clone(), cut: parts.cut.clone(), max: parts.drain_max };
     let stack = ServiceBuilder::new()
         // Reads the rest of what is answered early, so that the answer is read as well.
         .layer_fn(|inner| Leftover::new(inner, parts.message_bytes_max))

@@ -8,10 +8,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{
-    Case, Field, Seen,
-    field::Watched,
-};
+use super::{Case, Field, Seen, field::Watched};
 use crate::Server;
 
 pub(super) const CASES: &[Case] = &[
@@ -91,7 +88,8 @@ async fn out_of_descriptors(field: &Field) -> Seen {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "ulimit -n 64; exec \"$0\" \"$1\""]).arg(&field.binary);
     let settings = [("PREFACE_MS_MAX", "60000")];
-    let watched = Watched::of(Server::with(&mut command, &field.database, &settings)).await;
+    let watched =
+        Watched::of(Server::with(&mut command, &field.database, &settings), field.size).await;
     let mut seen = Seen::default();
     let streams = silent(&watched.server, 200).await;
     sleep(SOON).await;
@@ -100,7 +98,10 @@ async fn out_of_descriptors(field: &Field) -> Seen {
     sleep(span).await;
     let used = (watched.cpu().saturating_sub(before)).as_secs_f64() / span.as_secs_f64();
     // The neighbour's own calls are part of it.
-    seen.note(used <= 0.25, format!("{:.1} % of a core, the neighbour's calls among it", used * 100.0));
+    seen.note(
+        used <= 0.25,
+        format!("{:.1} % of a core, the neighbour's calls among it", used * 100.0),
+    );
     drop(streams);
     let start = Instant::now();
     while healthz(&watched.server, SOON).await.is_none() && start.elapsed() < SOON * 20 {}

@@ -259,13 +259,11 @@ async fn control_flood(field: &Field, kind: u8) -> Seen {
     let mut seen = Seen::default();
     let taken: usize = ends.iter().flatten().map(|(taken, ..)| taken).sum();
     let alive = ends.iter().flatten().filter(|(_, is_alive, _)| *is_alive).count();
-    let away: BTreeMap<u32, usize> = ends.iter().flatten().filter_map(|end| end.2).fold(
-        BTreeMap::new(),
-        |mut codes, code| {
+    let away: BTreeMap<u32, usize> =
+        ends.iter().flatten().filter_map(|end| end.2).fold(BTreeMap::new(), |mut codes, code| {
             *codes.entry(code).or_default() += 1;
             codes
-        },
-    );
+        });
     let cpu = watched.cpu().as_secs_f64();
     let per_million = cpu * 1e6 / f64::from(u32::try_from(taken.max(1)).unwrap_or(u32::MAX));
     seen.note(
@@ -294,13 +292,17 @@ async fn churn(field: &Field) -> Seen {
         })
         .await;
     let answered = peer.sees(TOLD_MAX * 2, |seen| {
-        seen.goaway.is_some() || seen.headers + seen.resets.values().sum::<u64>() >= u64::try_from(count).unwrap_or(0)
+        seen.goaway.is_some()
+            || seen.headers + seen.resets.values().sum::<u64>() >= u64::try_from(count).unwrap_or(0)
     });
     let is_answered = answered.await;
     let end = peer.seen();
     seen.note(
         is_answered,
-        format!("{taken} sent, {} answered, reset {:?}, GOAWAY {:?}", end.headers, end.resets, end.goaway),
+        format!(
+            "{taken} sent, {} answered, reset {:?}, GOAWAY {:?}",
+            end.headers, end.resets, end.goaway
+        ),
     );
     watched.end(&mut seen, 8.0).await;
     seen

@@ -113,10 +113,8 @@ async fn paths(field: &Field) -> Seen {
         let mut headers = pseudo(path);
         headers.extend(extra);
         headers.push(("authorization", &bearer));
-        let sent = [
-            frame(HEADERS, END_HEADERS, 1, &block(&headers)),
-            frame(DATA, END_STREAM, 1, &[0; 5]),
-        ];
+        let sent =
+            [frame(HEADERS, END_HEADERS, 1, &block(&headers)), frame(DATA, END_STREAM, 1, &[0; 5])];
         // A server that refuses early takes no more of it.
         let _outcome = peer.send(&sent.concat()).await;
         let is_ended = peer
@@ -172,7 +170,10 @@ async fn smuggling(field: &Field) -> Seen {
             told.starts_with("HTTP/1.1 400 ") && told.matches("HTTP/1.1").count() == 1
         });
         let line = answer.as_deref().and_then(|told| told.lines().next());
-        seen.note(is_refused, format!("{what}: {}", line.unwrap_or("still open").replace("HTTP/1.1 ", "")));
+        seen.note(
+            is_refused,
+            format!("{what}: {}", line.unwrap_or("still open").replace("HTTP/1.1 ", "")),
+        );
     }
     // Chunks alone are read by everybody alike, and end the connection all the same.
     let chunked = "transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";

@@ -97,7 +97,11 @@ impl Peer {
 
     /// Sends the same again and again, until so many are sent or nobody takes them any more. Returns
     /// how many were taken.
-    pub(super) async fn flood(&mut self, count: usize, mut next: impl FnMut(usize) -> Vec<u8>) -> usize {
+    pub(super) async fn flood(
+        &mut self,
+        count: usize,
+        mut next: impl FnMut(usize) -> Vec<u8>,
+    ) -> usize {
         for number in 0..count {
             if self.is_over() || self.send(&next(number)).await.is_err() {
                 return number;
@@ -184,7 +188,9 @@ fn note(seen: &mut Seen, kind: u8, flags: u8, payload: &[u8]) {
         seen.ends += 1;
     }
     let number = |at: usize| {
-        payload.get(at..at + 4).map_or(0, |four| four.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
+        payload
+            .get(at..at + 4)
+            .map_or(0, |four| four.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
     };
     match kind {
         GOAWAY => {

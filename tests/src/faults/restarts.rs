@@ -168,7 +168,8 @@ async fn call_at_100(
     while !is_done.load(Ordering::Relaxed) {
         ticks.tick().await;
         let name = format!("{prefix}_{number}");
-        let people: Vec<_> = seats.iter().map(|seat| seat.signed_in_as(&name, token(&name))).collect();
+        let people: Vec<_> =
+            seats.iter().map(|seat| seat.signed_in_as(&name, token(&name))).collect();
         let tally = Arc::clone(&tally);
         tally.calls.fetch_add(1, Ordering::Relaxed);
         calls.spawn(async move { write(&people, number, &name, &tally).await });

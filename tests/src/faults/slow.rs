@@ -61,10 +61,13 @@ const LATE_MAX: Duration = Duration::from_secs(2);
 
 fn note_end(seen: &mut Seen, what: &str, took: Option<Duration>, limit: Duration) {
     let is_good = took.is_some_and(|took| took <= limit + LATE_MAX);
-    seen.note(is_good, match took {
-        Some(took) => format!("{what}: closed after {:.1} s", took.as_secs_f64()),
-        None => format!("{what}: still open"),
-    });
+    seen.note(
+        is_good,
+        match took {
+            Some(took) => format!("{what}: closed after {:.1} s", took.as_secs_f64()),
+            None => format!("{what}: still open"),
+        },
+    );
 }
 
 async fn slow_preface(field: &Field) -> Seen {
@@ -73,8 +76,7 @@ async fn slow_preface(field: &Field) -> Seen {
     let address = watched.server.address;
     let mut seen = Seen::default();
     let every = field.pick(Duration::from_millis(50), Duration::from_secs(1));
-    let (silent, dripping) =
-        tokio::join!(drip(address, &[], every), drip(address, PREFACE, every));
+    let (silent, dripping) = tokio::join!(drip(address, &[], every), drip(address, PREFACE, every));
     note_end(&mut seen, "silent", silent.ok(), limit);
     note_end(&mut seen, "dripping", dripping.ok(), limit);
     watched.end(&mut seen, 8.0).await;
@@ -120,7 +122,8 @@ async fn silent_after(field: &Field, said: [Vec<u8>; 2]) -> Seen {
     let watched = field.watched(&[("PREFACE_MS_MAX", setting)]).await;
     let mut seen = Seen::default();
     for (number, said) in said.iter().enumerate() {
-        let mut peer = Peer::saying(watched.server.address, said).await.expect("the server listens");
+        let mut peer =
+            Peer::saying(watched.server.address, said).await.expect("the server listens");
         let took = peer.ended(limit + LATE_MAX * 2).await;
         note_end(&mut seen, &format!("form {}", number + 1), took, limit);
     }

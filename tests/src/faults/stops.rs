@@ -135,11 +135,16 @@ async fn early_signal(field: &Field) -> Seen {
             return seen;
         };
         longest = longest.max(took);
-        *codes.entry(code.map_or("by the signal".to_owned(), |code| code.to_string())).or_insert(0) += 1;
+        *codes
+            .entry(code.map_or("by the signal".to_owned(), |code| code.to_string()))
+            .or_insert(0) += 1;
     }
     seen.note(
         longest <= Duration::from_secs(2),
-        format!("{rounds} rounds, the longest {:.0} ms, exits {codes:?}", longest.as_secs_f64() * 1e3),
+        format!(
+            "{rounds} rounds, the longest {:.0} ms, exits {codes:?}",
+            longest.as_secs_f64() * 1e3
+        ),
     );
     seen
 }
@@ -180,7 +185,11 @@ async fn suspended(field: &Field) -> Seen {
     let told = first.as_ref().err().map(tonic::Status::code);
     seen.note(
         second.is_ok() && took <= Duration::from_secs(2),
-        format!("first call: {:.0} ms, {told:?}; second: {:?}", took.as_secs_f64() * 1e3, second.err()),
+        format!(
+            "first call: {:.0} ms, {told:?}; second: {:?}",
+            took.as_secs_f64() * 1e3,
+            second.err()
+        ),
     );
     // Should the watchdog hold the sleep against it, that shows within ten looks.
     let is_gone = server.ended(field.pick(Duration::from_secs(1), Duration::from_secs(12))).await;

@@ -32,7 +32,8 @@ struct Dice(u64);
 
 impl Dice {
     fn micros(&mut self) -> Duration {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         Duration::from_micros((self.0 >> 33) % DROP_MICROS_MAX)
     }
 }
@@ -129,9 +130,8 @@ async fn dropped_writes(field: &Field) -> Seen {
         format!("{drops} drops, {happened} after the commit, {failed} repeats that failed"),
     );
     let like = format!("like '{prefix}\\_%'");
-    let rows = format!(
-        "select count(*) from mayfly_user.profile where user_id {like} and bio = user_id"
-    );
+    let rows =
+        format!("select count(*) from mayfly_user.profile where user_id {like} and bio = user_id");
     let rows = number(field, &rows).await;
     let expected = i64::try_from(people * 10).unwrap_or(i64::MAX);
     seen.note(rows == expected, format!("{rows} profiles of {expected}"));
@@ -142,8 +142,12 @@ async fn dropped_writes(field: &Field) -> Seen {
 async fn nothing_is_left(seen: &mut Seen, field: &Field, server: &Server) {
     let under_way = "select count(*) from pg_stat_activity where datname = current_database()
         and usename = 'mayfly_runtime' and (state = 'active' or state like 'idle in transaction%')";
-    let took = until("nothing is under way", SOON, async || number(field, under_way).await == 0).await;
-    seen.note(true, format!("nothing under way in Postgres after {:.0} ms", took.as_secs_f64() * 1e3));
+    let took =
+        until("nothing is under way", SOON, async || number(field, under_way).await == 0).await;
+    seen.note(
+        true,
+        format!("nothing under way in Postgres after {:.0} ms", took.as_secs_f64() * 1e3),
+    );
     let took = until("all connections are given back", SOON, async || {
         let detail = detail(server).await;
         detail["functions"]["user"]["database"]["in_use"] == 0

@@ -162,7 +162,8 @@ mod tests {
 
     #[tokio::test]
     async fn frames_are_seen_wherever_the_chunks_are_cut() {
-        let sent = [frame(4, 0, &[0; 6]), frame(HEADERS, END_HEADERS, &[0x82]), frame(3, 0, &[0; 4])];
+        let sent =
+            [frame(4, 0, &[0; 6]), frame(HEADERS, END_HEADERS, &[0x82]), frame(3, 0, &[0; 4])];
         let sent = sent.concat();
         for cut in 0..sent.len() {
             let mut frames = greeted();
