@@ -29,12 +29,19 @@ async fn locked(settings: &[(&str, &str)]) -> (App, PgConnection) {
     (app, owner)
 }
 
-/// A call of gRPC-Web from a page, in either of its encodings.
-fn from_a_page(method: &str, message: &impl Message, is_text: bool) -> Call {
-    let (kind, body) = if is_text {
-        ("application/grpc-web-text+proto", STANDARD.encode(frame(message)).into_bytes())
-    } else {
-        ("application/grpc-web+proto", frame(message))
+/// What a page's client can see of an answer.
+#[derive(Clone, Copy)]
+enum Encoding {
+    Bytes,
+    Text,
+}
+
+/// A call of gRPC-Web from a page.
+fn from_a_page(method: &str, message: &impl Message, encoding: Encoding) -> Call {
+    let frame = frame(message);
+    let (kind, body) = match encoding {
+        Encoding::Bytes => ("application/grpc-web+proto", frame),
+        Encoding::Text => ("application/grpc-web-text+proto", STANDARD.encode(frame).into_bytes()),
     };
     Call::new(http::Method::POST, &user(method), body)
         .header("content-type", kind)
@@ -99,8 +106,8 @@ async fn a_unary_call_is_told_4_over_every_protocol() {
         let answer = json.token(ada.token.as_deref()).send(app.address).await;
         is_over_in_time(&answer.failure(), start, budget, "JSON");
         assert_eq!(answer.header("access-control-allow-origin"), Some(ORIGIN));
-        for is_text in [false, true] {
-            let page = from_a_page("GetProfile", &message, is_text).over(version);
+        for encoding in [Encoding::Bytes, Encoding::Text] {
+            let page = from_a_page("GetProfile", &message, encoding).over(version);
             let page = page.header("grpc-timeout", "200m").token(ada.token.as_deref());
             let start = Instant::now();
             let answer = page.send(app.address).await;
@@ -122,8 +129,8 @@ async fn an_idle_stream_is_told_4_over_every_protocol() {
     assert!(!answer.body.is_empty(), "the watch had begun");
     is_over_in_time(&answer.grpc_status(), start, budget, "gRPC");
     for version in [Version::Http1, Version::Http2] {
-        for is_text in [false, true] {
-            let page = from_a_page("WatchProfiles", &message, is_text).over(version);
+        for encoding in [Encoding::Bytes, Encoding::Text] {
+            let page = from_a_page("WatchProfiles", &message, encoding).over(version);
             let page = page.header("grpc-timeout", "700m").token(ada.token.as_deref());
             let start = Instant::now();
             let answer = page.send(app.address).await;

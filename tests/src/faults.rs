@@ -30,7 +30,7 @@ pub struct Case {
     run: for<'f> fn(&'f Field) -> Run<'f>,
 }
 
-type Run<'f> = Pin<Box<dyn Future<Output = Seen> + 'f>>;
+type Run<'f> = Pin<Box<dyn Future<Output = Seen> + Send + 'f>>;
 
 impl Case {
     /// Tries it.

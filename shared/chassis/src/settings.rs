@@ -135,18 +135,7 @@ impl Limits {
             1..=3_600_000,
             "the ceiling over every rule's deadline, in ms",
         );
-        let preface_max = reader.millis(
-            "PREFACE_MS_MAX",
-            "10000",
-            1..=60_000,
-            "how long a client may take to say what it speaks, in ms",
-        );
-        let body_idle_max = reader.millis(
-            "BODY_IDLE_MS_MAX",
-            "30000",
-            1..=600_000,
-            "how long a client may neither send on nor take what it is sent, in ms",
-        );
+        let (preface_max, body_idle_max) = patience(reader);
         let connection_age_max = reader.secs(
             "CONN_AGE_SECS_MAX",
             "1800",
@@ -178,6 +167,23 @@ impl Limits {
             drain_max: drain_max?,
         })
     }
+}
+
+/// How long a client may take: to say what it speaks, and to go on.
+fn patience(reader: &mut Reader<'_>) -> (Option<Duration>, Option<Duration>) {
+    let preface_max = reader.millis(
+        "PREFACE_MS_MAX",
+        "10000",
+        1..=60_000,
+        "how long a client may take to say what it speaks, in ms",
+    );
+    let body_idle_max = reader.millis(
+        "BODY_IDLE_MS_MAX",
+        "30000",
+        1..=600_000,
+        "how long a client may neither send on nor take what it is sent, in ms",
+    );
+    (preface_max, body_idle_max)
 }
 
 fn is_on(text: &str) -> Option<bool> {

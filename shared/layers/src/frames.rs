@@ -74,6 +74,14 @@ pub(crate) struct Bounds {
     pub(crate) idle_max: Duration,
 }
 
+/// Whether the client goes on with a body.
+enum Stall {
+    /// The call's deadline is nearer than its patience, and needs no timer beside it.
+    Harmless,
+    Not,
+    Until(Pin<Box<Sleep>>),
+}
+
 /// A request's body, as far as its RPC allows one.
 pub(crate) struct RequestFrames {
     inner: Body,
@@ -82,9 +90,7 @@ pub(crate) struct RequestFrames {
     messages: u64,
     messages_max: u64,
     bounds: Bounds,
-    /// Whether the call can outlast a body that does not go on.
-    can_stall: bool,
-    stalled: Option<Pin<Box<Sleep>>>,
+    stall: Stall,
     is_over: bool,
 }
 
@@ -99,9 +105,8 @@ impl RequestFrames {
             Some(Kind::Unary | Kind::ServerStream) => 1,
             Some(Kind::ClientStream | Kind::BidiStream) | None => u64::MAX,
         };
-        // The deadline of most calls is shorter, and needs no timer beside it.
-        let can_stall = method.is_none_or(|method| {
-            method.kind != Kind::Unary || method.rule.deadline > bounds.idle_max
+        let is_short = method.is_some_and(|method| {
+            method.kind == Kind::Unary && method.rule.deadline <= bounds.idle_max
         });
         Self {
             inner,
@@ -110,20 +115,20 @@ impl RequestFrames {
             messages: 0,
             messages_max,
             bounds,
-            can_stall,
-            stalled: None,
+            stall: if is_short { Stall::Harmless } else { Stall::Not },
             is_over: false,
         }
     }
 
     /// Waits for the client, but not for ever.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if !self.can_stall {
-            return Poll::Pending;
+        if let Stall::Not = self.stall {
+            self.stall = Stall::Until(Box::pin(sleep(self.bounds.idle_max)));
         }
-        let idle_max = self.bounds.idle_max;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(idle_max)));
-        stalled.as_mut().poll(cx).map(|()| Some(self.refuse(Reason::RequestStalled)))
+        let Stall::Until(sleep) = &mut self.stall else {
+            return Poll::Pending;
+        };
+        sleep.as_mut().poll(cx).map(|()| Some(self.refuse(Reason::RequestStalled)))
     }
 
     fn refuse(&mut self, fault: impl Into<Fault>) -> Result<Frame<Bytes>, Status> {
@@ -171,7 +176,9 @@ impl http_body::Body for RequestFrames {
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
             return self.poll_stalled(cx);
         };
-        self.stalled = None;
+        if let Stall::Until(_) = self.stall {
+            self.stall = Stall::Not;
+        }
         Poll::Ready(match frame {
             Some(Ok(frame)) => Some(self.read(frame)),
             Some(Err(status)) => {

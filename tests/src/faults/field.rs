@@ -95,12 +95,18 @@ pub(super) fn token(name: &str) -> String {
 
 impl Seen {
     /// Notes what was seen, and whether that is as expected.
+    #[expect(clippy::fn_params_excessive_bools, reason = "what a comparison found, not a mode")]
     pub(super) fn note(&mut self, is_good: bool, text: impl Into<String>) {
         let text = text.into();
         if !is_good {
             self.wrong.push(text.clone());
         }
         self.told.push(text);
+    }
+
+    /// Notes what nothing was expected of.
+    pub(super) fn say(&mut self, text: impl Into<String>) {
+        self.told.push(text.into());
     }
 
     /// Everything that was seen, in one line.
@@ -141,7 +147,7 @@ impl Watched {
             growth <= GROWTH_MIB_MAX && peak <= peak_mib_max,
             format!("memory +{peak:.1} MiB at most, {growth:+.1} MiB after"),
         );
-        seen.note(true, format!("{:.1} s of CPU", cpu.as_secs_f64()));
+        seen.say(format!("{:.1} s of CPU", cpu.as_secs_f64()));
         let fared = self.neighbour.fared().await;
         // Of a few calls beside other tests, the slowest says nothing.
         let is_quick = self.size == Size::Short || fared.p99 <= (fared.quiet_p99 * 3).max(P99_MAX);

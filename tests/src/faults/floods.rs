@@ -80,7 +80,7 @@ pub(super) const CASES: &[Case] = &[
 /// Is a call that reads the caller's own profile.
 pub(super) const GET: &str = "/mayfly.user.v1.UserService/GetProfile";
 
-/// Is the code for too much, ENHANCE_YOUR_CALM.
+/// Is the code for too much, `ENHANCE_YOUR_CALM`.
 const CALM: u32 = 11;
 
 /// How long a server may take to say what it has made of a flood.
@@ -142,7 +142,7 @@ fn reset(number: usize) -> Vec<u8> {
 /// Several peers that take back their calls.
 async fn resets<F: Future<Output = Peer> + Send + 'static>(
     field: &Field,
-    attack: impl Fn(Peer, Vec<u8>) -> F + Clone + Send + 'static,
+    attack: impl Fn(Peer, Vec<u8>) -> F + Clone + Send + Sync + 'static,
 ) -> Seen {
     let watched = field.watched(&[]).await;
     let address = watched.server.address;

@@ -58,17 +58,16 @@ pub(super) fn churning_block(headers: impl Iterator<Item = (String, String)>) ->
 
 fn text(block: &mut Vec<u8>, text: &str) {
     let length = text.len();
-    match u8::try_from(length) {
-        Ok(short @ 0..127) => block.push(short),
-        _ => {
-            block.push(127);
-            let mut left = length - 127;
-            while left >= 128 {
-                block.push(u8::try_from(left % 128).expect("it is a remainder") | 128);
-                left /= 128;
-            }
-            block.push(u8::try_from(left).expect("it is less than 128"));
+    if let Ok(short @ 0..127) = u8::try_from(length) {
+        block.push(short);
+    } else {
+        block.push(127);
+        let mut left = length - 127;
+        while left >= 128 {
+            block.push(u8::try_from(left % 128).expect("it is a remainder") | 128);
+            left /= 128;
         }
+        block.push(u8::try_from(left).expect("it is less than 128"));
     }
     block.extend(text.as_bytes());
 }

@@ -146,7 +146,7 @@ async fn rolling_restarts(field: &Field) -> Seen {
         format!("{calls} calls in {attempts} attempts, failed: {errors:?}"),
     );
     effects(&mut seen, field, prefix, calls).await;
-    seen.note(true, format!("{:.1} MiB", instances[0].memory_mib()));
+    seen.say(format!("{:.1} MiB", instances[0].memory_mib()));
     seen
 }
 

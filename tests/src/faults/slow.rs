@@ -97,7 +97,7 @@ async fn drip(address: SocketAddr, bytes: &[u8], every: Duration) -> io::Result<
         std::future::pending::<()>().await;
     };
     let mut said = Vec::new();
-    let reading = timeout(Duration::from_secs(60), read.read_to_end(&mut said));
+    let reading = timeout(Duration::from_mins(1), read.read_to_end(&mut said));
     tokio::select! {
         () = writing => {}
         // A reset is an end as well.

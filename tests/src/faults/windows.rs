@@ -47,7 +47,6 @@ async fn shut_windows(field: &Field, window: u32) -> Seen {
     let (connections, streams) = field.pick((4, 20), (200, 100));
     let headers = call(WATCH, Some(&token("neighbour")));
     let asked = framed(&WatchProfilesRequest::default());
-    let start = Instant::now();
     let mut peers = Vec::new();
     for _ in 0..connections {
         let manners = Manners { answers: true, window };
@@ -61,9 +60,9 @@ async fn shut_windows(field: &Field, window: u32) -> Seen {
         }
         peers.push(peer);
     }
-    let opened = start.elapsed();
+    let opened = Instant::now();
     let is_over = wait_for_the_ends(&mut peers, u64::from(streams), limit * 2 + LATE_MAX).await;
-    let took = start.elapsed() - opened;
+    let took = opened.elapsed();
     let all = u64::try_from(connections).unwrap_or(0) * u64::from(streams);
     let reset: u64 = peers.iter().flat_map(|peer| peer.seen().resets.into_values()).sum();
     let closed = peers.iter().filter(|peer| peer.seen().ended.is_some()).count();

@@ -1,6 +1,7 @@
 //! Writes whose client leaves at any moment, by a reset or with its whole connection.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -8,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use proto::user::v1::{CreateProfileRequest, Profile, UpdateProfileRequest};
+use proto::user::v1::{CreateProfileRequest, GetProfileRequest, Profile, UpdateProfileRequest};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{Response, Status};
@@ -60,29 +61,48 @@ async fn update(person: &Person) -> Result<Response<Profile>, Status> {
     person.user().update_profile(with_key(message, "update")).await
 }
 
-/// Drops a write somewhere, then repeats it; whether it had happened. None: the repeat failed.
-async fn drop_and_repeat(
-    server: std::net::SocketAddr,
-    name: &str,
-    is_create: bool,
+/// One write, and how its client leaves it.
+#[derive(Clone, Copy)]
+struct Dropped {
+    write: Write,
     after: Duration,
-    with_connection: bool,
-) -> Option<bool> {
+    leaves: Leaves,
+}
+
+#[derive(Clone, Copy)]
+enum Write {
+    Create,
+    Update,
+}
+
+#[derive(Clone, Copy)]
+enum Leaves {
+    ByReset,
+    WithConnection,
+}
+
+async fn write(person: &Person, write: Write) -> Result<Response<Profile>, Status> {
+    match write {
+        Write::Create => create(person).await,
+        Write::Update => update(person).await,
+    }
+}
+
+/// Drops a write somewhere, then repeats it; whether it had happened. None: the repeat failed.
+async fn drop_and_repeat(address: SocketAddr, name: &str, dropped: Dropped) -> Option<bool> {
     let bearer = token(name);
-    let leaving = Person::new(server, name, Some(bearer.clone()));
-    let write = async |person: &Person| {
-        if is_create { create(person).await } else { update(person).await }
-    };
+    let leaving = Person::new(address, name, Some(bearer.clone()));
     // Connected first, or most drops would come before there is a call.
-    let _profile = leaving.user().get_profile(proto::user::v1::GetProfileRequest::default()).await;
-    let first = timeout(after, write(&leaving)).await;
-    let staying = if with_connection {
-        drop(leaving);
-        Person::new(server, name, Some(bearer))
-    } else {
-        leaving
+    let _profile = leaving.user().get_profile(GetProfileRequest::default()).await;
+    let first = timeout(dropped.after, write(&leaving, dropped.write)).await;
+    let staying = match dropped.leaves {
+        Leaves::ByReset => leaving,
+        Leaves::WithConnection => {
+            drop(leaving);
+            Person::new(address, name, Some(bearer))
+        }
     };
-    let second = write(&staying).await.ok()?;
+    let second = write(&staying, dropped.write).await.ok()?;
     let had_happened = second.metadata().contains_key("idempotency-replayed");
     let second = second.into_inner();
     let is_same = match first {
@@ -107,10 +127,11 @@ async fn dropped_writes(field: &Field) -> Seen {
             let mut dice = Dice(writer);
             for number in 0..people {
                 let name = format!("{prefix}_{writer}_{number}");
-                for is_create in [true, false] {
-                    let with_connection = number.is_multiple_of(2);
-                    let after = dice.micros();
-                    match drop_and_repeat(address, &name, is_create, after, with_connection).await {
+                for write in [Write::Create, Write::Update] {
+                    let is_even = number.is_multiple_of(2);
+                    let leaves = if is_even { Leaves::WithConnection } else { Leaves::ByReset };
+                    let dropped = Dropped { write, after: dice.micros(), leaves };
+                    match drop_and_repeat(address, &name, dropped).await {
                         Some(had_happened) => {
                             happened.fetch_add(u64::from(had_happened), Ordering::Relaxed);
                         }
@@ -153,7 +174,7 @@ async fn nothing_is_left(seen: &mut Seen, field: &Field, server: &Server) {
         detail["functions"]["user"]["database"]["in_use"] == 0
     })
     .await;
-    seen.note(true, format!("all of the pool given back after {:.0} ms", took.as_secs_f64() * 1e3));
+    seen.say(format!("all of the pool given back after {:.0} ms", took.as_secs_f64() * 1e3));
 }
 
 async fn detail(server: &Server) -> serde_json::Value {

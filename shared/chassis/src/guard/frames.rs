@@ -22,7 +22,7 @@ const END_HEADERS: u8 = 4;
 const RESETS_MAX: u64 = 400;
 const RESETS_PER_SEC: u64 = 100;
 
-/// What h2 takes for too much (11, ENHANCE_YOUR_CALM): a block of headers in many empty frames.
+/// What h2 takes for too much (11, `ENHANCE_YOUR_CALM`): a block of headers in many empty frames.
 pub(super) const CALM: &[u8] = &{
     let mut frames = [0; 10 * HEAD_BYTES];
     let mut frame = 0;
