@@ -9,6 +9,7 @@ mod limits;
 mod logs;
 mod alone;
 mod watchdog;
+mod tls;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, process::Command, time::Duration};
 

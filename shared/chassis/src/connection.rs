@@ -1,6 +1,6 @@
 //! One connection: what it speaks, what it may cost, and when it ends.
 
-use std::{convert::Infallible, future::Future, pin::pin, time::Duration};
+use std::{convert::Infallible, future::Future, io, pin::pin, time::Duration};
 
 use http::{HeaderValue, Request, Response, header};
 use hyper::{
@@ -15,6 +15,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::{
+    either::Either,
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
@@ -22,11 +23,12 @@ use tonic::body::Body;
 use tower::Service;
 
 use crate::{
-    Limits,
+    Limits, Tls,
     guard::Guard,
     health::Liveness,
-    preface::{Version, detect},
+    preface::{Rewound, Version, detect},
     stream::{Answer, Streams, ours},
+    tls::Wire,
 };
 
 /// Headers of one request that are read at all; what is allowed is less, and refused in words.
@@ -58,6 +60,7 @@ const GOODBYE_MAX: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(crate) struct Connections {
     pub(crate) limits: Limits,
+    pub(crate) tls: Option<Tls>,
     pub(crate) stack: Stack,
     pub(crate) liveness: Liveness,
     /// Connections finish what is under way, and begin nothing.
@@ -72,7 +75,7 @@ impl Connections {
     pub(crate) async fn serve(self, stream: TcpStream, age_max: Duration) {
         let detected = tokio::select! {
             biased;
-            detected = detect(stream, self.limits.preface_max) => detected,
+            detected = self.greet(stream) => detected,
             // Who has said nothing so far has asked for nothing.
             () = self.drain.cancelled() => return,
         };
@@ -106,6 +109,16 @@ impl Connections {
         if let Some(Err(error)) = outcome {
             tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
         }
+    }
+
+    /// Finds out what the client speaks, below the encryption if there is one.
+    async fn greet(&self, stream: TcpStream) -> io::Result<(Version, Rewound<Wire>)> {
+        let max = self.limits.preface_max;
+        let wire = match &self.tls {
+            Some(tls) => tls.accept(stream, max).await?,
+            None => Either::Left(stream),
+        };
+        detect(wire, max).await
     }
 
     /// Polls a connection until it ends, is told to finish, or is cut.

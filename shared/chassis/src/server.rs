@@ -230,6 +230,7 @@ impl Parts {
         };
         let connections = Connections {
             limits: settings.limits,
+            tls: settings.tls.clone(),
             stack: inbound(&inbound_parts, routes.routes().prepare()),
             liveness: liveness.clone(),
             drain,

@@ -7,6 +7,8 @@ use http::{HeaderValue, Uri};
 use layers::Origins;
 use telemetry::logs;
 
+use crate::Tls;
+
 /// The settings of a process. Each part declares its own; this is only their list.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -14,6 +16,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// `METRICS_ADDR`: where operators look.
     pub internal: SocketAddr,
+    /// `TLS_CERT_FILE` and `TLS_KEY_FILE`: with what connections are encrypted, if they are.
+    pub tls: Option<Tls>,
     /// `CORS_ORIGINS`: the web pages that may call.
     pub origins: Origins,
     /// `REFLECTION`: whether gRPC's tools are told what is served.
@@ -68,6 +72,7 @@ impl Settings {
             "[::]:9091",
             "where metrics and the detailed health are read; not for the public",
         );
+        let tls = Tls::read(reader);
         let database = database::Settings::read(reader);
         let identity = identity::Settings::read(reader);
         let outbound = outbound::Settings::read(reader);
@@ -91,6 +96,7 @@ impl Settings {
         Some(Self {
             listen: listen?,
             internal: internal?,
+            tls: tls?,
             origins: origins?.unwrap_or_default(),
             is_reflecting: is_reflecting?,
             limits: limits?,
