@@ -60,6 +60,11 @@ impl Neighbour {
         Self { seen, is_done, calling, quiet_p99 }
     }
 
+    /// How many calls it has made since its quiet time.
+    pub(super) fn calls(&self) -> usize {
+        lock(&self.seen).took.len()
+    }
+
     /// Ends the calling, after the call under way.
     pub(super) async fn fared(mut self) -> Fared {
         self.is_done.store(true, Ordering::Relaxed);
