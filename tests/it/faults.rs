@@ -55,12 +55,12 @@ async fn odd_heads_are_refused_and_nothing_follows_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_delays_nobody_else() {
-    hold(&["say nothing", "MAX_CONNS", "no descriptors"]).await;
+    hold(&["say nothing", "MAX_CONNS", "address space", "no descriptors"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signals_end_it_in_time_and_sleep_does_not() {
-    hold(&["SIGTERM", "signal", "SIGSTOP"]).await;
+    hold(&["SIGTERM", "maximum age", "signal", "SIGSTOP"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

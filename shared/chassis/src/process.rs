@@ -144,7 +144,7 @@ async fn serve(
     warn_of_emulator();
     let server = Server::bind(&settings, functions, &Clock::system())
         .map_err(|error| Stop::new(EX_UNAVAILABLE, &error))?;
-    watchdog::start(name, server.pulses());
+    watchdog::start(name, server.pulses()).map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
     let (address, internal) = (server.address(), server.internal_address());
     tracing::info!(function = name, %address, %internal, version = version(name), "serving");
 

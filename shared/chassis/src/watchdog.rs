@@ -5,6 +5,7 @@
 //! look either, and is given what it missed.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -70,10 +71,10 @@ impl Silence {
     }
 }
 
-/// Watches for as long as the process runs.
-pub(crate) fn start(name: &'static str, pulses: Pulses) {
+/// Watches for as long as the process runs. Fails where the process may have no more threads.
+pub(crate) fn start(name: &'static str, pulses: Pulses) -> io::Result<()> {
     let watched = [("the runtime", pulses.runtime), ("the accept loop", pulses.accepting)];
-    thread::spawn(move || {
+    let watch = move || {
         let mut silences = watched.map(|(what, pulse)| (what, pulse, Silence::default()));
         loop {
             thread::sleep(BEAT_EVERY);
@@ -83,19 +84,23 @@ pub(crate) fn start(name: &'static str, pulses: Pulses) {
                 }
             }
         }
-    });
+    };
+    thread::Builder::new().name("watchdog".to_owned()).spawn(watch).map(drop)
 }
 
 #[expect(clippy::exit, reason = "what would return from `main` is what stands still")]
 fn end(name: &str, what: &str) {
     let line = format!("{name}: {what} has stood still for {LOOKS_MAX} s");
     let (done, told) = mpsc::channel();
-    thread::spawn(move || {
+    let tell = move || {
         tell_error(&line);
         // Nobody waits for it any more, if it took so long.
         let _is_awaited = done.send(());
-    });
-    let _is_told = told.recv_timeout(TELL_MAX);
+    };
+    // Without a thread for the line, the exit code tells as much.
+    if thread::Builder::new().spawn(tell).is_ok() {
+        let _is_told = told.recv_timeout(TELL_MAX);
+    }
     std::process::exit(EX_SOFTWARE.into());
 }
 

@@ -23,6 +23,11 @@ pub(super) const CASES: &[Case] = &[
         run: |field| Box::pin(full(field)),
     },
     Case {
+        name: "512 MiB of address space",
+        expected: "it starts and serves",
+        run: |field| Box::pin(little_memory(field)),
+    },
+    Case {
         name: "no descriptors left (ulimit -n 64)",
         expected: "less than 10 % of a core, served again within 5 s of their return",
         run: |field| Box::pin(out_of_descriptors(field)),
@@ -80,6 +85,17 @@ async fn full(field: &Field) -> Seen {
     let late = healthz(&watched.server, SOON * 10).await;
     seen.note(late.is_some(), format!("once one has left: {}", in_ms(late)));
     drop(streams);
+    watched.end(&mut seen, 8.0).await;
+    seen
+}
+
+async fn little_memory(field: &Field) -> Seen {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "ulimit -v 524288; exec \"$0\" \"$1\""]).arg(&field.binary);
+    let watched = Watched::of(Server::with(&mut command, &field.database, &[]), field.size).await;
+    let mut seen = Seen::default();
+    let took = healthz(&watched.server, SOON * 10).await;
+    seen.note(took.is_some(), format!("answered in {}", in_ms(took)));
     watched.end(&mut seen, 8.0).await;
     seen
 }

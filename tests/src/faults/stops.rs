@@ -12,10 +12,11 @@ use tokio::{
 use super::{
     Case, Field, Seen,
     crowds::healthz,
-    field::person,
+    field::{person, token},
     floods::GET,
-    frame::{END_HEADERS, END_STREAM, HEADERS, call, frame},
+    frame::{DATA, END_HEADERS, END_STREAM, HEADERS, call, frame},
     peer::{Manners, Peer},
+    writes::Lock,
 };
 use crate::Server;
 
@@ -29,6 +30,11 @@ pub(super) const CASES: &[Case] = &[
         name: "SIGTERM, SIGINT: bad health first, and still accepting",
         expected: "503 over a new connection, then none is taken, exit 0",
         run: |field| Box::pin(lame_duck(field)),
+    },
+    Case {
+        name: "a connection at its maximum age, with a call under way",
+        expected: "GOAWAY, the call finishes, closed",
+        run: |field| Box::pin(aged(field)),
     },
     Case {
         name: "a signal within 50 ms of the start",
@@ -120,6 +126,27 @@ async fn status(server: &Server) -> Option<u16> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     answer.split(' ').nth(1)?.parse().ok()
+}
+
+async fn aged(field: &Field) -> Seen {
+    let mut seen = Seen::default();
+    let server = field.server(&[("CONN_AGE_SECS_MAX", "1")]);
+    let lock = Lock::on_profiles(field).await;
+    let manners = Manners::POLITE;
+    let mut peer = Peer::connect(server.address, manners).await.expect("the server listens");
+    let begun = frame(HEADERS, END_HEADERS, 1, &call(GET, Some(&token("neighbour"))));
+    let asked = frame(DATA, END_STREAM, 1, &[0; 5]);
+    peer.send(&[begun, asked].concat()).await.expect("it is sent");
+    let is_told = peer.sees(Duration::from_secs(5), |seen| seen.goaway.is_some()).await;
+    let code = peer.seen().goaway.map(|(code, ..)| code);
+    let is_waiting = peer.seen().headers == 0;
+    seen.note(is_told && is_waiting && code == Some(0), format!("GOAWAY {code:?} meanwhile"));
+    lock.release().await;
+    let is_answered = peer.sees(Duration::from_secs(5), |seen| seen.body_bytes > 0).await;
+    seen.note(is_answered, format!("answered: {is_answered}"));
+    let closed = peer.ended(Duration::from_secs(5)).await;
+    seen.note(closed.is_some(), format!("closed: {}", closed.is_some()));
+    seen
 }
 
 async fn early_signal(field: &Field) -> Seen {

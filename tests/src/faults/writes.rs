@@ -10,7 +10,7 @@ use std::{
 };
 
 use proto::user::v1::{CreateProfileRequest, GetProfileRequest, Profile, UpdateProfileRequest};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{Response, Status};
 
@@ -46,6 +46,24 @@ pub(super) async fn number(field: &Field, query: &str) -> i64 {
     #[expect(clippy::disallowed_methods, reason = "a test looks at the tables from outside")]
     let number = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut owner).await;
     number.unwrap_or_else(|error| panic!("{query}: {error}"))
+}
+
+/// The profiles, locked: whoever reads or writes one waits.
+pub(super) struct Lock(PgConnection);
+
+impl Lock {
+    pub(super) async fn on_profiles(field: &Field) -> Self {
+        let url = world().owner_url(&field.database);
+        let mut owner = PgConnection::connect(&url).await.expect("the database answers");
+        let lock = "begin; lock table mayfly_user.profile in access exclusive mode";
+        raw_sql(lock).execute(&mut owner).await.expect("nobody else locks it");
+        Self(owner)
+    }
+
+    pub(super) async fn release(self) {
+        // The lock goes with the session.
+        self.0.close().await.expect("the database answers");
+    }
 }
 
 async fn create(person: &Person) -> Result<Response<Profile>, Status> {
