@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Case, Field, Seen,
-    field::{Watched, token},
+    field::{GROWTH_MIB_MAX, Watched, token},
     frame::{DATA, END_HEADERS, END_STREAM, HEADERS, PING, call, frame},
     peer::{Manners, Peer},
     slow::framed,
@@ -34,9 +34,11 @@ pub(super) const CASES: &[Case] = &[
 const WATCH: &str = "/mayfly.user.v1.UserService/WatchProfiles";
 const LATE_MAX: Duration = Duration::from_secs(10);
 
-/// What all watches together may take, and what a second round may take beyond the first.
+/// What all watches together may take.
 const ALL_MIB_MAX: f64 = 256.0;
-const KEPT_MIB_MAX: f64 = 16.0;
+
+/// What a second round may take beyond the first, as a part of it; a leak would be all of it.
+const MORE_MAX: f64 = 0.3;
 
 fn limit(field: &Field) -> (Duration, &'static str) {
     field.pick((Duration::from_secs(1), "1000"), (Duration::from_secs(30), "30000"))
@@ -75,8 +77,10 @@ async fn shut_windows(field: &Field, window: u32) -> Seen {
         sleep(Duration::from_secs(1)).await;
         grown.push(watched.growth_mib());
     }
-    let more = grown.last().unwrap_or(&0.0) - grown.first().unwrap_or(&0.0);
-    seen.note(more <= KEPT_MIB_MAX, format!("the second time {more:+.1} MiB"));
+    let first = grown.first().copied().unwrap_or_default();
+    let more = grown.last().unwrap_or(&0.0) - first;
+    let is_kept = more <= (first * MORE_MAX).max(GROWTH_MIB_MAX);
+    seen.note(is_kept, format!("{first:+.1} MiB, the second time {more:+.1} more"));
     watched.end_grown(&mut seen, ALL_MIB_MAX, ALL_MIB_MAX).await;
     seen
 }
