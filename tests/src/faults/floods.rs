@@ -83,6 +83,9 @@ pub(super) const GET: &str = "/mayfly.user.v1.UserService/GetProfile";
 /// Is the code for too much, `ENHANCE_YOUR_CALM`.
 const CALM: u32 = 11;
 
+/// Is the code of a stream that was not begun, `REFUSED_STREAM`.
+const REFUSED_STREAM: u32 = 7;
+
 /// How long a server may take to say what it has made of a flood.
 const TOLD_MAX: Duration = Duration::from_secs(10);
 
@@ -182,9 +185,10 @@ async fn too_many_streams(field: &Field) -> Seen {
     let end = peer.seen();
     let code = end.goaway.as_ref().map(|(code, ..)| *code);
     seen.note(code == Some(CALM), format!("GOAWAY {code:?} with {taken} streams sent"));
-    let refused: u64 = end.resets.values().sum();
+    // Calls that are answered before their body has ended are reset as well, with 0.
+    let refused = end.resets.get(&REFUSED_STREAM).copied().unwrap_or_default();
     let last = end.goaway.map_or(0, |(_code, last, _words)| last);
-    seen.note(refused <= 102, format!("{refused} refused, {} looked at", last.div_ceil(2)));
+    seen.note(refused <= 102, format!("{refused} refused, the last seen is {}", last.div_ceil(2)));
     watched.end(&mut seen, 8.0).await;
     seen
 }
