@@ -18,6 +18,8 @@ mod process;
 mod reflection;
 mod evolution;
 mod random;
+mod faults;
+mod deadlines;
 mod call;
 mod outbound;
 mod dev;

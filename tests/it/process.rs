@@ -9,6 +9,8 @@ mod limits;
 mod logs;
 mod alone;
 mod own;
+mod watchdog;
+mod tls;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, process::Command, time::Duration};
 

@@ -9,7 +9,7 @@ pub(crate) use engine::{Container, start};
 
 /// There is none without the feature.
 #[cfg(not(feature = "docker"))]
-pub(crate) type Container = std::convert::Infallible;
+pub(crate) type Container = ();
 
 /// Tells how to get one.
 #[cfg(not(feature = "docker"))]

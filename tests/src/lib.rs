@@ -14,9 +14,11 @@
 mod app;
 mod container;
 mod errors;
+pub mod faults;
 mod person;
 mod proxy;
 pub mod random;
+mod server;
 pub mod storm;
 mod wait;
 mod world;
@@ -25,5 +27,6 @@ pub use app::{App, AppBuilder};
 pub use errors::{Told, says_nothing_of_us, told};
 pub use person::{Answer, Person, keyed, with_key};
 pub use proxy::Proxy;
+pub use server::Server;
 pub use wait::until;
 pub use world::{PROJECT, World, skip, world};

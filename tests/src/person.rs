@@ -65,6 +65,12 @@ impl Person {
         Self { name: name.to_owned(), token, address, channel }
     }
 
+    /// Somebody else at the same device: over the same connection.
+    #[must_use]
+    pub fn signed_in_as(&self, name: &str, token: String) -> Self {
+        Self { name: name.to_owned(), token: Some(token), ..self.clone() }
+    }
+
     /// The `user` function over gRPC.
     pub fn user(&self) -> UserServiceClient<InterceptedService<Channel, SignedIn>> {
         UserServiceClient::with_interceptor(self.channel.clone(), self.signed_in())

@@ -8,7 +8,6 @@ pub mod message;
 mod call;
 mod wire;
 mod judge;
-mod server;
 
 use std::{
     collections::BTreeMap,
@@ -28,8 +27,8 @@ use self::{
 };
 use crate::world;
 
+pub use crate::server::Server;
 pub use chance::Chance;
-pub use server::Server;
 
 /// Is how many clients call at a time.
 const CLIENTS: u64 = 32;

@@ -1,11 +1,18 @@
 //! The accept loop: a bounded number of connections, and no spin when the machine is out of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio::{
+    net::TcpListener,
+    sync::Semaphore,
+    time::{interval, sleep},
+};
 use tokio_util::task::TaskTracker;
 
-use crate::connection::Connections;
+use crate::{
+    connection::Connections,
+    watchdog::{BEAT_EVERY, Pulse},
+};
 
 /// How long to wait when the process is out of file descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(100);
@@ -14,20 +21,34 @@ const BREATHER: Duration = Duration::from_millis(100);
 const AGE_SPREAD: f64 = 0.1;
 
 /// Accepts connections until the drain begins.
-pub(crate) async fn accept(listener: TcpListener, connections: Connections, tasks: TaskTracker) {
+pub(crate) async fn accept(
+    listener: TcpListener,
+    connections: Connections,
+    tasks: TaskTracker,
+    pulse: Pulse,
+) {
     let places = Arc::new(Semaphore::new(connections.limits.connections_max));
     let mut ages = Ages::default();
+    let mut beats = interval(BEAT_EVERY);
+    let mut is_failing = false;
     loop {
-        let accepted = connections.drain.run_until_cancelled(async {
+        let next = async {
             // The kernel queues whoever finds no place.
             let place = Arc::clone(&places).acquire_owned().await.ok()?;
             Some((place, listener.accept().await))
-        });
-        let Some(Some((place, accepted))) = accepted.await else {
-            return;
+        };
+        let accepted = tokio::select! {
+            () = connections.drain.cancelled() => break,
+            _beat = beats.tick() => {
+                pulse.beat();
+                continue;
+            }
+            accepted = next => accepted,
         };
         match accepted {
-            Ok((stream, _peer)) => {
+            None => break,
+            Some((place, Ok((stream, _peer)))) => {
+                is_failing = false;
                 // Small answers would wait for acknowledgements; without it they only come later.
                 let _outcome = stream.set_nodelay(true);
                 let age_max = ages.next(connections.limits.connection_age_max);
@@ -37,13 +58,27 @@ pub(crate) async fn accept(listener: TcpListener, connections: Connections, task
                     drop(place);
                 });
             }
-            Err(error) => {
+            // One peer went away before its turn, which is nothing to the others.
+            Some((_place, Err(error))) if is_of_the_peer(&error) => {}
+            Some((_place, Err(error))) => {
+                if !is_failing {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept");
+                }
+                is_failing = true;
                 // Out of descriptors the listener stays readable, and a loop would spin.
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept");
                 sleep(BREATHER).await;
             }
         }
     }
+    pulse.stop();
+}
+
+fn is_of_the_peer(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::ConnectionRefused
+    )
 }
 
 /// Spreads connections' ages evenly over their range, without chance: each is a golden-ratio step

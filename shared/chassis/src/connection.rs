@@ -1,7 +1,8 @@
 //! One connection: what it speaks, what it may cost, and when it ends.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, time::Duration};
+use std::{convert::Infallible, future::Future, io, pin::pin, time::Duration};
 
+use http::{HeaderValue, Request, Response, header};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -9,19 +10,32 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use layers::{Peer, Stack};
-use tokio::{net::TcpStream, time::sleep};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+use tokio_util::{
+    either::Either,
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 use tonic::body::Body;
 use tower::Service;
 
 use crate::{
-    Limits,
+    Limits, Tls,
+    guard::Guard,
     health::Liveness,
-    preface::{Version, detect},
+    preface::{Rewound, Version, detect},
+    stream::{Answer, Streams, ours},
+    tls::Wire,
 };
 
 /// Headers of one request that are read at all; what is allowed is less, and refused in words.
 const HEADER_BYTES_MAX: u32 = 64 * 1024;
+
+/// Frames are no longer than every client may send them (RFC 9113, 4.2).
+const FRAME_BYTES_MAX: u32 = 16 * 1024;
 
 /// Streams that a peer has reset and the server has not yet let go of; more is an attack.
 const RESETS_PENDING_MAX: usize = 20;
@@ -39,14 +53,16 @@ const SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// How long a peer may take to answer a keepalive.
 const KEEPALIVE_ANSWER_MAX: Duration = Duration::from_secs(10);
 
+/// How long a peer may take to take its leave, once its calls are over and it was told to.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
+
 /// What all connections share.
 #[derive(Clone)]
 pub(crate) struct Connections {
     pub(crate) limits: Limits,
+    pub(crate) tls: Option<Tls>,
     pub(crate) stack: Stack,
     pub(crate) liveness: Liveness,
-    /// Calls under way, for the drain.
-    pub(crate) calls: TaskTracker,
     /// Connections finish what is under way, and begin nothing.
     pub(crate) drain: CancellationToken,
     /// Connections end now.
@@ -60,7 +76,7 @@ impl Connections {
         let peer = stream.peer_addr().ok();
         let detected = tokio::select! {
             biased;
-            detected = detect(stream, self.limits.preface_max) => detected,
+            detected = self.greet(stream) => detected,
             // Who has said nothing so far has asked for nothing.
             () = self.drain.cancelled() => return,
         };
@@ -68,29 +84,52 @@ impl Connections {
         let Ok((version, stream)) = detected else {
             return;
         };
-        let io = TokioIo::new(stream);
-        let this = self.clone();
-        let service = service_fn(move |request| this.clone().answer(request, peer));
+        let Limits { preface_max, body_idle_max, .. } = self.limits;
+        let io = TokioIo::new(Guard::new(stream, version, preface_max, body_idle_max));
+        let life = Life { age_max, calls: TaskTracker::new(), end: self.end.child_token() };
+        let (this, calls) = (self.clone(), life.calls.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(Peer(peer.ip()));
+            }
+            // Over HTTP/2 it is a task, which is tracked until its answer is sent.
+            let call = (version == Version::Http1).then(|| calls.token());
+            this.clone().answer(request, call)
+        });
         let outcome = match version {
             Version::Http1 => {
                 let connection = self.http1().serve_connection(io, service);
-                self.drive(connection, age_max, http1::Connection::graceful_shutdown).await
+                self.drive(connection, &life, http1::Connection::graceful_shutdown).await
             }
             Version::Http2 => {
-                let connection = self.http2().serve_connection(io, service);
-                self.drive(connection, age_max, http2::Connection::graceful_shutdown).await
+                let streams = Streams::new(life.calls.clone(), body_idle_max, life.end.clone());
+                let connection = self.http2(streams).serve_connection(io, service);
+                self.drive(connection, &life, http2::Connection::graceful_shutdown).await
             }
         };
+        // Calls notice that their connection is gone; the drain waits until they have.
+        life.calls.close();
+        let _is_over = self.end.run_until_cancelled(life.calls.wait()).await;
         if let Some(Err(error)) = outcome {
             tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
         }
+    }
+
+    /// Finds out what the client speaks, below the encryption if there is one.
+    async fn greet(&self, stream: TcpStream) -> io::Result<(Version, Rewound<Wire>)> {
+        let max = self.limits.preface_max;
+        let wire = match &self.tls {
+            Some(tls) => tls.accept(stream, max).await?,
+            None => Either::Left(stream),
+        };
+        detect(wire, max).await
     }
 
     /// Polls a connection until it ends, is told to finish, or is cut.
     async fn drive<C>(
         &self,
         connection: C,
-        age_max: Duration,
+        life: &Life,
         finish: impl Fn(std::pin::Pin<&mut C>),
     ) -> Option<hyper::Result<()>>
     where
@@ -99,27 +138,39 @@ impl Connections {
         let mut connection = pin!(connection);
         tokio::select! {
             outcome = &mut connection => return Some(outcome),
-            () = self.end.cancelled() => return None,
+            () = life.end.cancelled() => return None,
             () = self.drain.cancelled() => {}
-            () = sleep(age_max) => {}
+            () = sleep(life.age_max) => {}
         }
         // GOAWAY for HTTP/2, `connection: close` for HTTP/1.1; calls under way go on.
         finish(connection.as_mut());
-        self.end.run_until_cancelled(connection).await
+        life.calls.close();
+        tokio::select! {
+            outcome = &mut connection => return Some(outcome),
+            () = life.end.cancelled() => return None,
+            () = life.calls.wait() => {}
+        }
+        // Nothing is under way any more. Who does not answer, or has sent half a head, is left.
+        timeout(GOODBYE_MAX, life.end.run_until_cancelled(connection)).await.ok()?
     }
 
     async fn answer(
         mut self,
-        mut request: http::Request<Incoming>,
-        peer: Option<SocketAddr>,
-    ) -> Result<http::Response<Body>, Infallible> {
+        request: Request<Incoming>,
+        call: Option<TaskTrackerToken>,
+    ) -> Result<Response<Answer>, Infallible> {
         if request.uri().path() == Liveness::PATH {
-            return Ok(self.liveness.answer(request.method()));
+            let response = self.liveness.answer(request.method());
+            return Ok(response.map(|body| Answer::new(body, call)));
         }
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(Peer(peer.ip()));
+        // Where chunks end is for nobody to find but whoever reads them: no request follows them.
+        let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
+        let Ok(response) = ours(self.stack.call(request.map(Body::new))).await;
+        let mut response = response.map(|body| Answer::new(body, call));
+        if is_last {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        self.stack.call(request.map(Body::new)).await
+        Ok(response)
     }
 
     fn http1(&self) -> http1::Builder {
@@ -133,14 +184,15 @@ impl Connections {
         builder
     }
 
-    fn http2(&self) -> http2::Builder<Tracked> {
-        let mut builder = http2::Builder::new(Tracked(self.calls.clone()));
+    fn http2(&self, streams: Streams) -> http2::Builder<Streams> {
+        let mut builder = http2::Builder::new(streams);
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.limits.streams_max)
             .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
             .max_local_error_reset_streams(RESETS_LOCAL_MAX)
             .max_header_list_size(HEADER_BYTES_MAX)
+            .max_frame_size(FRAME_BYTES_MAX)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
@@ -150,15 +202,9 @@ impl Connections {
     }
 }
 
-/// Runs hyper's streams where the drain can see them.
-#[derive(Clone)]
-struct Tracked(TaskTracker);
-
-impl<F> hyper::rt::Executor<F> for Tracked
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, stream: F) {
-        self.0.spawn(stream);
-    }
+/// What ends one connection, and what it waits for.
+struct Life {
+    age_max: Duration,
+    calls: TaskTracker,
+    end: CancellationToken,
 }

@@ -13,12 +13,13 @@ use tokio::{
 use crate::{
     Build, Command, Function, Ready, Server, Settings,
     command::{help, version},
+    watchdog,
 };
 
 /// Exit codes, as sysexits.h names them.
 const EX_USAGE: u8 = 64;
 const EX_UNAVAILABLE: u8 = 69;
-const EX_SOFTWARE: u8 = 70;
+pub(crate) const EX_SOFTWARE: u8 = 70;
 const EX_CONFIG: u8 = 78;
 
 /// How long the runtime may take to let go of its last threads.
@@ -130,6 +131,7 @@ async fn serve(
     warn_of_emulator();
     let server = Server::bind(&settings, functions, &Clock::system())
         .map_err(|error| Stop::new(EX_UNAVAILABLE, &error))?;
+    watchdog::start(name, server.pulses()).map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
     let (address, internal) = (server.address(), server.internal_address());
     tracing::info!(function = name, %address, %internal, version = version(name), "serving");
 
@@ -193,6 +195,6 @@ fn tell(text: &str) {
 }
 
 #[expect(clippy::print_stderr, reason = "there may be no log to tell it to")]
-fn tell_error(text: &str) {
+pub(crate) fn tell_error(text: &str) {
     eprintln!("{text}");
 }

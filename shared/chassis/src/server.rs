@@ -1,6 +1,6 @@
 //! Everything that serves: bound, running, drained.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use clock::Clock;
 use database::Pool;
@@ -11,20 +11,34 @@ use proto::{Bounded, grpc::health::v1::health_server::HealthServer};
 use revocation::Revocations;
 use socket2::{Domain, Protocol, Socket, Type};
 use telemetry::metrics::Metrics;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, interval, sleep, timeout, timeout_at},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::RoutesBuilder;
 
 use crate::{
-    Context, Ready, Settings, accept::accept, connection::Connections, health::Liveness,
-    internal::Internal, reflection::Reflection,
+    Context, Ready, Settings,
+    accept::accept,
+    connection::Connections,
+    health::Liveness,
+    internal::Internal,
+    reflection::Reflection,
+    watchdog::{BEAT_EVERY, Pulse, Pulses},
 };
 
 /// Connections that the kernel holds for a process that is busy accepting.
 const BACKLOG: i32 = 1024;
 
+/// How long calls are still taken once health has turned bad: who asked last may not know yet.
+const LAME_DUCK: Duration = Duration::from_millis(500);
+
+/// How long calls that are cut may take for their last word.
+const LAST_WORD_MAX: Duration = Duration::from_millis(250);
+
 /// How long background work may take once the last call is over.
-const TASKS_END_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+const TASKS_END_MAX: Duration = Duration::from_secs(1);
 
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +69,9 @@ struct Parts {
     internal: Internal,
     pools: Arc<[(&'static str, Pool)]>,
     tasks: TaskTracker,
+    /// Calls under way end now, with a last word.
+    cut: CancellationToken,
+    pulses: Pulses,
 }
 
 impl std::fmt::Debug for Parts {
@@ -88,12 +105,17 @@ impl Server {
         Arc::clone(&self.parts.pools)
     }
 
+    /// What beats while it makes progress.
+    pub(crate) fn pulses(&self) -> Pulses {
+        self.parts.pulses.clone()
+    }
+
     /// Serves until `stop`, then drains: what is under way may finish, until the drain's hard end.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let Self {
             public,
             internal,
-            parts: Parts { connections, internal: operators, pools, tasks },
+            parts: Parts { connections, internal: operators, pools, tasks, cut, pulses },
         } = self;
         let verifier = operators.verifier.clone();
         let revocations = operators.revocations.clone();
@@ -101,13 +123,17 @@ impl Server {
         tasks.spawn(async move { verifier.warm().await });
         let end = connections.end.clone();
         let operators = tasks.track_future(operators.serve(internal, tasks.clone(), end));
+        let Pulses { runtime, accepting } = pulses;
+        let beating = connections.end.clone().run_until_cancelled_owned(beat(runtime.clone()));
+        tasks.spawn(beating);
         let open = TaskTracker::new();
-        let accepting = accept(public, connections.clone(), open.clone());
+        let accepting = accept(public, connections.clone(), open.clone(), accepting);
         tokio::select! {
             // Neither ends before it is told to; what they do meanwhile is done here.
             ((), ()) = async { tokio::join!(accepting, operators) } => {}
-            () = drain(stop, &connections, &open) => {}
+            () = drain(stop, &connections, &open, &cut) => {}
         }
+        runtime.stop();
         for (_function, pool) in &*pools {
             pool.close().await;
         }
@@ -118,23 +144,32 @@ impl Server {
     }
 }
 
+/// Beats for as long as tasks are run, and timers.
+async fn beat(pulse: Pulse) {
+    let mut beats = interval(BEAT_EVERY);
+    loop {
+        beats.tick().await;
+        pulse.beat();
+    }
+}
+
 /// Waits for `stop`, tells everybody, and waits for the calls under way, but not for ever.
-async fn drain(stop: impl Future<Output = ()>, connections: &Connections, open: &TaskTracker) {
+async fn drain(
+    stop: impl Future<Output = ()>,
+    connections: &Connections,
+    open: &TaskTracker,
+    cut: &CancellationToken,
+) {
     stop.await;
+    let hard_end = Instant::now() + connections.limits.drain_max;
     connections.liveness.drain();
+    sleep(LAME_DUCK.min(connections.limits.drain_max)).await;
     connections.drain.cancel();
     open.close();
-    connections.calls.close();
-    let finished = async {
-        open.wait().await;
-        connections.calls.wait().await;
-    };
-    if timeout(connections.limits.drain_max, finished).await.is_err() {
-        tracing::warn!(
-            connections = open.len(),
-            calls = connections.calls.len(),
-            "drain cut short"
-        );
+    if timeout_at(hard_end, open.wait()).await.is_err() {
+        tracing::warn!(connections = open.len(), "drain cut short");
+        cut.cancel();
+        let _outcome = timeout(LAST_WORD_MAX, open.wait()).await;
     }
     connections.end.cancel();
 }
@@ -177,7 +212,7 @@ impl Parts {
             function.mount(context, settings.limits.message_bytes_max, &mut routes);
         }
         let pools: Arc<[_]> = pools.into();
-        let drain = CancellationToken::new();
+        let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
         let inbound_parts = Inbound {
             metrics: metrics.clone(),
             origins: settings.origins.clone(),
@@ -186,20 +221,24 @@ impl Parts {
             revocations: revocations.clone(),
             deadline_max: settings.limits.deadline_max,
             drain: drain.clone(),
+            cut: cut.clone(),
+            drain_max: settings.limits.drain_max,
+            body_idle_max: settings.limits.body_idle_max,
+            watches_max: settings.limits.watches_max,
             message_bytes_max: settings.limits.message_bytes_max,
         };
         let connections = Connections {
             limits: settings.limits,
+            tls: settings.tls.clone(),
             stack: inbound(&inbound_parts, routes.routes().prepare()),
             liveness: liveness.clone(),
-            calls: TaskTracker::new(),
             drain,
             end: CancellationToken::new(),
         };
         let pools_of_internal = Arc::clone(&pools);
         let internal =
             Internal { metrics, liveness, verifier, revocations, pools: pools_of_internal };
-        Self { connections, internal, pools, tasks }
+        Self { connections, internal, pools, tasks, cut, pulses: Pulses::default() }
     }
 }
 

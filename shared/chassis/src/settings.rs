@@ -7,7 +7,7 @@ use http::{HeaderValue, Uri};
 use layers::{Origins, Proxy};
 use telemetry::logs;
 
-use crate::{Function, Ready};
+use crate::{Function, Ready, Tls};
 
 /// The settings of a process. Each part declares its own; this is only their list.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// `METRICS_ADDR`: where operators look.
     pub internal: SocketAddr,
+    /// `TLS_CERT_FILE` and `TLS_KEY_FILE`: with what connections are encrypted, if they are.
+    pub tls: Option<Tls>,
     /// `CORS_ORIGINS`: the web pages that may call.
     pub origins: Origins,
     /// `TRUSTED_PROXY`: whose word is taken on where a call comes from.
@@ -45,10 +47,15 @@ pub struct Limits {
     pub connections_max: usize,
     /// `MAX_STREAMS_PER_CONN`: calls at a time over one connection.
     pub streams_max: u32,
+    /// `MAX_WATCHES`: streams at a time; they may last for hours, and are counted by themselves.
+    pub watches_max: usize,
     /// `MAX_DEADLINE_MS`: the ceiling over every rule's deadline.
     pub deadline_max: Duration,
     /// `PREFACE_MS_MAX`: how long a client may take to say what it speaks.
     pub preface_max: Duration,
+    /// `BODY_IDLE_MS_MAX`: how long a client may neither go on with what it sends nor take what it
+    /// is sent.
+    pub body_idle_max: Duration,
     /// `CONN_AGE_SECS_MAX`: when a connection is told to reconnect.
     pub connection_age_max: Duration,
     /// `KEEPALIVE_SECS`: how often a silent peer is asked whether it is there.
@@ -77,6 +84,7 @@ impl Settings {
             "[::]:9091",
             "where metrics and the detailed health are read; not for the public",
         );
+        let tls = Tls::read(reader);
         let database = database::Settings::read(reader);
         let identity = identity::Settings::read(reader);
         let outbound = outbound::Settings::read(reader);
@@ -101,6 +109,7 @@ impl Settings {
         Some(Self {
             listen: listen?,
             internal: internal?,
+            tls: tls?,
             origins: origins?.unwrap_or_default(),
             proxy: proxy?,
             is_reflecting: is_reflecting?,
@@ -134,18 +143,19 @@ impl Limits {
             1..=10_000,
             "calls at a time over one connection",
         );
+        let watches_max = reader.number(
+            "MAX_WATCHES",
+            "5000",
+            1..=1_000_000,
+            "streams at a time; more are told to come back",
+        );
         let deadline_max = reader.millis(
             "MAX_DEADLINE_MS",
             "60000",
             1..=3_600_000,
             "the ceiling over every rule's deadline, in ms",
         );
-        let preface_max = reader.millis(
-            "PREFACE_MS_MAX",
-            "10000",
-            1..=60_000,
-            "how long a client may take to say what it speaks, in ms",
-        );
+        let (preface_max, body_idle_max) = patience(reader);
         let connection_age_max = reader.secs(
             "CONN_AGE_SECS_MAX",
             "1800",
@@ -168,8 +178,10 @@ impl Limits {
             message_bytes_max: usize::try_from(message_bytes_max?).ok()?,
             connections_max: usize::try_from(connections_max?).ok()?,
             streams_max: streams_max?,
+            watches_max: usize::try_from(watches_max?).ok()?,
             deadline_max: deadline_max?,
             preface_max: preface_max?,
+            body_idle_max: body_idle_max?,
             connection_age_max: connection_age_max?,
             keepalive: keepalive?,
             drain_max: drain_max?,
@@ -192,6 +204,23 @@ fn proxy(reader: &mut Reader<'_>) -> Option<Proxy> {
         _ => None,
     });
     Some(given?.unwrap_or(unset))
+}
+
+/// How long a client may take: to say what it speaks, and to go on.
+fn patience(reader: &mut Reader<'_>) -> (Option<Duration>, Option<Duration>) {
+    let preface_max = reader.millis(
+        "PREFACE_MS_MAX",
+        "10000",
+        1..=60_000,
+        "how long a client may take to say what it speaks, in ms",
+    );
+    let body_idle_max = reader.millis(
+        "BODY_IDLE_MS_MAX",
+        "30000",
+        1..=600_000,
+        "how long a client may neither send on nor take what it is sent, in ms",
+    );
+    (preface_max, body_idle_max)
 }
 
 fn is_on(text: &str) -> Option<bool> {

@@ -65,6 +65,8 @@ pub enum Reason {
     BreakerOpen,
     /// The call's time is over.
     DeadlineExceeded,
+    /// The client did not go on with its request.
+    RequestStalled,
     /// The caller went away.
     Cancelled,
     /// Other writers were in the way, again and again.
@@ -168,6 +170,11 @@ impl Reason {
             Self::DeadlineExceeded => {
                 ("DEADLINE_EXCEEDED", C::DeadlineExceeded, "the call took longer than its deadline")
             }
+            Self::RequestStalled => (
+                "REQUEST_STALLED",
+                C::DeadlineExceeded,
+                "the client did not go on with its request",
+            ),
             Self::Cancelled => ("CANCELLED", C::Cancelled, "the client cancelled the call"),
             Self::Conflict => ("CONFLICT", C::Aborted, "other writers were in the way"),
             Self::TypeMismatch => {

@@ -28,6 +28,9 @@ use crate::{BoxError, Request, Response};
 /// A path that is in no contract gets no more time than it takes to say so.
 const UNKNOWN_METHOD_MAX: Duration = Duration::from_secs(1);
 
+/// A call with less time than this is not begun: it would be dropped with its work half done.
+const BEGIN_MIN: Duration = Duration::from_millis(10);
+
 /// How long a stream may go on once the process is about to stop: enough for a last word.
 const LAST_WORD_MAX: Duration = Duration::from_millis(250);
 
@@ -36,12 +39,28 @@ const LAST_WORD_MAX: Duration = Duration::from_millis(250);
 #[error("the deadline has passed")]
 pub(crate) struct Expired;
 
+/// The process cannot wait for the call any longer.
+#[derive(Debug, thiserror::Error)]
+#[error("the drain is over")]
+pub(crate) struct Cut;
+
+/// What ends calls before their time, and how much time that leaves them.
+#[derive(Clone, Debug)]
+pub(crate) struct Drain {
+    /// Cancelled when the process is about to stop.
+    pub(crate) begun: CancellationToken,
+    /// Cancelled when it waits no longer.
+    pub(crate) cut: CancellationToken,
+    /// How long lies between the two.
+    pub(crate) max: Duration,
+}
+
 /// Bounds the calls of `S`.
 #[derive(Clone, Debug)]
 pub(crate) struct Deadline<S> {
     inner: S,
     ceiling: Duration,
-    drain: CancellationToken,
+    drain: Drain,
 }
 
 /// How long a call may take, and what it is told when that is over.
@@ -52,7 +71,7 @@ struct Budget {
 }
 
 impl<S> Deadline<S> {
-    pub(crate) fn new(inner: S, ceiling: Duration, drain: CancellationToken) -> Self {
+    pub(crate) fn new(inner: S, ceiling: Duration, drain: Drain) -> Self {
         Self { inner, ceiling, drain }
     }
 
@@ -102,16 +121,19 @@ where
             call.deadline = Some(deadline);
             call.outcome.set_deadline(deadline);
         }
-        let is_begun = malformed.is_none() && !budget.time.is_zero();
+        let is_begun = malformed.is_none() && budget.time >= BEGIN_MIN;
         let is_stream = method.is_some_and(|method| method.kind != Kind::Unary);
+        // Most calls are over before a drain is, and need not be told of its end.
+        let is_long = is_begun && budget.time >= self.drain.max;
         DeadlineFuture {
             inner: is_begun.then(|| self.inner.call(request)),
             malformed,
             sleep: sleep_until(deadline),
+            cut: is_long.then(|| Box::pin(self.drain.cut.clone().cancelled_owned())),
             stream: is_stream.then(|| Ends {
                 deadline,
                 then: budget.then,
-                drain: self.drain.clone(),
+                drain: self.drain.begun.clone(),
             }),
         }
     }
@@ -124,6 +146,7 @@ pin_project! {
         malformed: Option<TimeoutError>,
         #[pin]
         sleep: Sleep,
+        cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
         stream: Option<Ends>,
     }
 }
@@ -157,6 +180,11 @@ where
                 }
                 _ => response,
             }));
+        }
+        let is_cut = this.cut.as_mut().is_some_and(|cut| cut.as_mut().poll(cx).is_ready());
+        if is_cut {
+            this.inner.set(None);
+            return Poll::Ready(Err(Cut.into()));
         }
         ready!(this.sleep.poll(cx));
         // The handler is dropped now, not when somebody drops this future.

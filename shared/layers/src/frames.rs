@@ -1,9 +1,10 @@
-//! Watches a call's messages go by: counts them, and refuses what is too large or too many before
-//! it is read.
+//! Watches a call's messages go by: counts them, refuses what is too large or too many before it is
+//! read, and waits no longer for the next than a client may take.
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use call::Outcome;
 use fault::{Fault, Reason};
 use http_body::Frame;
 use proto::{Kind, Method};
+use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status, body::Body};
 
 /// A message's flag and length.
@@ -63,6 +65,23 @@ impl Scanner {
     }
 }
 
+/// What a request's body may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// The largest message that is read.
+    pub(crate) message_bytes_max: usize,
+    /// How long a client may not go on with it.
+    pub(crate) idle_max: Duration,
+}
+
+/// Whether the client goes on with a body.
+enum Stall {
+    /// The call's deadline is nearer than its patience, and needs no timer beside it.
+    Harmless,
+    Not,
+    Until(Pin<Box<Sleep>>),
+}
+
 /// A request's body, as far as its RPC allows one.
 pub(crate) struct RequestFrames {
     inner: Body,
@@ -70,7 +89,8 @@ pub(crate) struct RequestFrames {
     outcome: Outcome,
     messages: u64,
     messages_max: u64,
-    message_bytes_max: usize,
+    bounds: Bounds,
+    stall: Stall,
     is_over: bool,
 }
 
@@ -79,22 +99,36 @@ impl RequestFrames {
         inner: Body,
         method: Option<&Method>,
         outcome: Outcome,
-        message_bytes_max: usize,
+        bounds: Bounds,
     ) -> Self {
         let messages_max = match method.map(|method| method.kind) {
             Some(Kind::Unary | Kind::ServerStream) => 1,
             Some(Kind::ClientStream | Kind::BidiStream) | None => u64::MAX,
         };
-        let scanner = Scanner::default();
+        let is_short = method.is_some_and(|method| {
+            method.kind == Kind::Unary && method.rule.deadline <= bounds.idle_max
+        });
         Self {
             inner,
-            scanner,
+            scanner: Scanner::default(),
             outcome,
             messages: 0,
             messages_max,
-            message_bytes_max,
+            bounds,
+            stall: if is_short { Stall::Harmless } else { Stall::Not },
             is_over: false,
         }
+    }
+
+    /// Waits for the client, but not for ever.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Stall::Not = self.stall {
+            self.stall = Stall::Until(Box::pin(sleep(self.bounds.idle_max)));
+        }
+        let Stall::Until(sleep) = &mut self.stall else {
+            return Poll::Pending;
+        };
+        sleep.as_mut().poll(cx).map(|()| Some(self.refuse(Reason::RequestStalled)))
     }
 
     fn refuse(&mut self, fault: impl Into<Fault>) -> Result<Frame<Bytes>, Status> {
@@ -106,7 +140,7 @@ impl RequestFrames {
         let seen = data.data_ref().map(|chunk| self.scanner.scan(chunk)).unwrap_or_default();
         self.messages += seen.messages;
         self.outcome.count_received(seen.messages);
-        if seen.bytes_max > self.message_bytes_max {
+        if seen.bytes_max > self.bounds.message_bytes_max {
             return self.refuse(Reason::MessageTooLarge);
         }
         // gRPC calls it a wrong cardinality, and answers 12.
@@ -139,7 +173,13 @@ impl http_body::Body for RequestFrames {
         if self.is_over {
             return Poll::Ready(None);
         }
-        Poll::Ready(match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            return self.poll_stalled(cx);
+        };
+        if let Stall::Until(_) = self.stall {
+            self.stall = Stall::Not;
+        }
+        Poll::Ready(match frame {
             Some(Ok(frame)) => Some(self.read(frame)),
             Some(Err(status)) => {
                 // The client is gone. tonic takes its message for one that was never sent, and that

@@ -26,6 +26,9 @@ use crate::{Request, Response};
 /// How long a client may take to come to the answer.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
+/// How long it may not go on: one that has stopped sending does not read either.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+
 /// How many of the largest messages are read for nothing.
 const MESSAGES_MAX: usize = 4;
 
@@ -45,7 +48,7 @@ impl<S> Leftover<S> {
 /// Reads to the end, or as far as is reasonable.
 async fn discard(mut body: Body, bytes_max: usize) {
     let mut bytes = 0;
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Ok(Some(Ok(frame))) = timeout(IDLE_MAX, body.frame()).await {
         bytes += frame.data_ref().map_or(0, Bytes::len);
         if bytes > bytes_max {
             return;

@@ -16,6 +16,7 @@ mod catch_panic;
 mod deadline;
 mod authenticate;
 mod tenure;
+mod streams;
 mod idempotency;
 mod frames;
 mod peer;

@@ -25,22 +25,23 @@ use crate::{
     BoxError, Request, Response,
     authenticate::Forbidden,
     catch_panic::Panicked,
-    deadline::Expired,
-    frames::{RequestFrames, Scanner},
+    deadline::{Cut, Expired},
+    frames::{Bounds, RequestFrames, Scanner},
     headers::HeadersTooLarge,
     idempotency::KeyMissing,
+    streams::TooManyStreams,
 };
 
 /// Rescues the calls of `S`.
 #[derive(Clone, Debug)]
 pub(crate) struct Rescue<S> {
     inner: S,
-    message_bytes_max: usize,
+    bounds: Bounds,
 }
 
 impl<S> Rescue<S> {
-    pub(crate) fn new(inner: S, message_bytes_max: usize) -> Self {
-        Self { inner, message_bytes_max }
+    pub(crate) fn new(inner: S, bounds: Bounds) -> Self {
+        Self { inner, bounds }
     }
 }
 
@@ -62,6 +63,12 @@ pub(crate) fn fault(error: BoxError) -> Fault {
     };
     if error.is::<Expired>() {
         return Reason::DeadlineExceeded.into();
+    }
+    if error.is::<Cut>() {
+        return Reason::Draining.into();
+    }
+    if error.is::<TooManyStreams>() {
+        return Reason::Shed.into();
     }
     if error.is::<HeadersTooLarge>() {
         return Reason::MessageTooLarge.into();
@@ -138,9 +145,8 @@ where
             Some(call) => (call.id, call.outcome.clone(), call.method),
             None => (RequestId::of(request.headers()), Outcome::default(), None),
         };
-        let (told, bytes_max) = (outcome.clone(), self.message_bytes_max);
-        let request =
-            request.map(|body| Body::new(RequestFrames::new(body, method, told, bytes_max)));
+        let (told, bounds) = (outcome.clone(), self.bounds);
+        let request = request.map(|body| Body::new(RequestFrames::new(body, method, told, bounds)));
         RescueFuture { inner: self.inner.call(request), id, outcome }
     }
 }

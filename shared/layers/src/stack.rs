@@ -14,12 +14,14 @@ use crate::{
     catch_panic::CatchPanic,
     compression::Compression,
     cors::Cors,
-    deadline::Deadline,
+    deadline::{Deadline, Drain},
+    frames::Bounds,
     headers::Headers,
     idempotency::Idempotency,
     leftover::Leftover,
     protocols::Protocols,
     rescue::Rescue,
+    streams::Streams,
     trace::Trace,
 };
 
@@ -40,6 +42,14 @@ pub struct Inbound {
     pub deadline_max: Duration,
     /// Cancelled when the process is about to stop.
     pub drain: CancellationToken,
+    /// Cancelled when it waits for no call any longer.
+    pub cut: CancellationToken,
+    /// `DRAIN_SECS`: how long lies between the two.
+    pub drain_max: Duration,
+    /// `BODY_IDLE_MS_MAX`: how long a client may not go on with its request.
+    pub body_idle_max: Duration,
+    /// `MAX_WATCHES`: streams at a time.
+    pub watches_max: usize,
     /// `MAX_MESSAGE_BYTES`: the largest message that is read.
     pub message_bytes_max: usize,
 }
@@ -54,6 +64,9 @@ where
     S::Future: Send + 'static,
 {
     let gate = Gate { verifier: parts.verifier.clone(), revocations: parts.revocations.clone() };
+    let bounds =
+        Bounds { message_bytes_max: parts.message_bytes_max, idle_max: parts.body_idle_max };
+    let drain = Drain { begun: parts.drain.clone(), cut: parts.cut.clone(), max: parts.drain_max };
     let stack = ServiceBuilder::new()
         // Reads the rest of what is answered early, so that the answer is read as well.
         .layer_fn(|inner| Leftover::new(inner, parts.message_bytes_max))
@@ -67,15 +80,17 @@ where
         // Above `rescue`, which counts messages as they are.
         .layer_fn(Compression::new)
         // What a layer below raises becomes a status here, complete with its details and its id.
-        .layer_fn(|inner| Rescue::new(inner, parts.message_bytes_max))
+        .layer_fn(|inner| Rescue::new(inner, bounds))
         // Nothing below looks through headers without end.
         .layer_fn(Headers::new)
         // A panic is one failed call. Above the deadline, so that no layer below can escape it.
         .layer_fn(CatchPanic::new)
         // Everything below is part of what the client waits for: keys, the pool, the handler.
-        .layer_fn(|inner| Deadline::new(inner, parts.deadline_max, parts.drain.clone()))
+        .layer_fn(|inner| Deadline::new(inner, parts.deadline_max, drain.clone()))
         // From here on the caller is known.
         .layer_fn(|inner| Authenticate::new(inner, gate.clone()))
+        // Below `authenticate`: who may not call takes no place.
+        .layer_fn(|inner| Streams::new(inner, parts.watches_max))
         // Below `authenticate`: a stranger is not told what a call lacks.
         .layer_fn(Idempotency::new)
         .service(service);

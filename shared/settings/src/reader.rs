@@ -202,6 +202,11 @@ impl<'e> Reader<'e> {
         Some(Duration::from_secs(self.number(name, default, range, about)?.into()))
     }
 
+    /// Tells that a setting cannot be used as the others are.
+    pub fn refuse<T>(&mut self, name: &'static str, fault: &str) -> Option<T> {
+        self.problem(name, fault.to_owned())
+    }
+
     fn problem<T>(&mut self, name: &'static str, fault: String) -> Option<T> {
         self.problems.push(Problem { name, fault });
         None

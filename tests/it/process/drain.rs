@@ -109,7 +109,10 @@ async fn a_call_that_does_not_finish_is_cut_when_the_drain_is_over() {
         held.serving.program.signal("TERM");
         held.serving.program.end(secs(3)).await
     });
-    call.unwrap_err();
+    let status = call.unwrap_err();
+    let told = tests::told(&status);
+    assert_eq!((told.code, &*told.reason), (tonic::Code::Unavailable, "DRAINING"));
+    assert!(status.metadata().contains_key("grpc-retry-pushback-ms"), "{status:?}");
     assert!((900..2200).contains(&ended.took.as_millis()), "{ended:?}");
     assert!(ended.stdout.contains("drain cut short"), "{ended:?}");
     // Its transaction went with it.

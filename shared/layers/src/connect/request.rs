@@ -95,10 +95,11 @@ impl http_body::Body for TranslatedBody {
 
 /// Writes Connect's deadline as gRPC's. One that cannot be read stays unreadable.
 pub(super) fn set_timeout(headers: &mut HeaderMap) {
+    let is_one = headers.get_all(CONNECT_TIMEOUT).iter().nth(1).is_none();
     let Some(sent) = headers.remove(CONNECT_TIMEOUT) else {
         return;
     };
-    let millis = sent.to_str().ok().filter(|text| (1..=10).contains(&text.len()));
+    let millis = sent.to_str().ok().filter(|text| is_one && (1..=10).contains(&text.len()));
     let millis = millis.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let timeout = match millis.and_then(|text| text.parse::<u64>().ok()) {
         // gRPC has room for eight digits; whole seconds are exact enough beyond them.

@@ -1,0 +1,259 @@
+//! Watches what a peer sends and takes, for what hyper and h2 do not bound by themselves: headers
+//! that never end, resets of calls that have begun, heads that two servers would read differently,
+//! and answers that nobody takes.
+//!
+//! Whatever is too much is answered in the protocol's own words: what hyper is given to read then
+//! is what it refuses so.
+
+mod frames;
+mod heads;
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep},
+};
+
+use crate::preface::Version;
+use frames::Frames;
+use heads::Heads;
+
+/// A stream that is watched.
+#[derive(Debug)]
+pub(crate) struct Guard<T> {
+    stream: T,
+    watched: Watched,
+    /// What hyper reads instead of the rest.
+    instead: Option<&'static [u8]>,
+    headers: Patience,
+    answers: Patience,
+    written: u64,
+}
+
+#[derive(Debug)]
+enum Watched {
+    Http1(Heads),
+    Http2(Frames),
+}
+
+/// Waits for one thing after the other, for each no longer than it may take.
+#[derive(Debug)]
+struct Patience {
+    max: Duration,
+    waits_for: Option<u64>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T> Guard<T> {
+    /// Watches a stream that speaks `version`. Headers may take `headers_max`, and the peer may
+    /// leave an answer where it is for `idle_max`.
+    pub(crate) fn new(
+        stream: T,
+        version: Version,
+        headers_max: Duration,
+        idle_max: Duration,
+    ) -> Self {
+        let watched = match version {
+            Version::Http1 => Watched::Http1(Heads::default()),
+            Version::Http2 => Watched::Http2(Frames::new(Instant::now())),
+        };
+        let (headers, answers) = (Patience::new(headers_max), Patience::new(idle_max));
+        Self { stream, watched, instead: None, headers, answers, written: 0 }
+    }
+
+    /// Looks at what was read, and takes back what must not be.
+    fn look(&mut self, buffer: &mut ReadBuf<'_>, start: usize) {
+        let read = &buffer.filled()[start..];
+        let refused = match &mut self.watched {
+            Watched::Http1(heads) => heads.scan(read).map(|at| (at, heads::MALFORMED)),
+            Watched::Http2(frames) => frames.scan(read).map(|at| (at, frames::CALM)),
+        };
+        if let Some((at, instead)) = refused {
+            buffer.set_filled(start + at);
+            self.instead = Some(instead);
+            if at == 0 {
+                self.give_instead(buffer);
+            }
+        }
+    }
+
+    fn give_instead(&mut self, buffer: &mut ReadBuf<'_>) {
+        if let Some(left) = &mut self.instead {
+            let (now, later) = left.split_at(left.len().min(buffer.remaining()));
+            buffer.put_slice(now);
+            *left = later;
+        }
+    }
+
+    /// Whether the peer has begun something that it should have ended by now.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let owed = match &self.watched {
+            // hyper has a time-out for those.
+            Watched::Http1(_) => None,
+            Watched::Http2(frames) => frames.owed(),
+        };
+        self.headers.poll_over(cx, owed).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Passes on how a write went; one that makes no progress ends with the patience.
+    fn taken(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match &outcome {
+            Poll::Ready(Ok(bytes)) => self.written += u64::try_from(*bytes).unwrap_or(0),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                let over = self.answers.poll_over(cx, Some(self.written));
+                return over.map(|()| Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        outcome
+    }
+}
+
+impl Patience {
+    fn new(max: Duration) -> Self {
+        Self { max, waits_for: None, sleep: None }
+    }
+
+    /// Ready when the same thing has been waited for too long.
+    fn poll_over(&mut self, cx: &mut Context<'_>, number: Option<u64>) -> Poll<()> {
+        if number.is_none() {
+            self.waits_for = None;
+            return Poll::Pending;
+        }
+        let max = self.max;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(max)));
+        if self.waits_for != number {
+            self.waits_for = number;
+            sleep.as_mut().reset(Instant::now() + max);
+        }
+        sleep.as_mut().poll(cx)
+    }
+}
+
+// === impl Guard ===
+
+impl<T: AsyncRead + Unpin> AsyncRead for Guard<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.instead.is_some() {
+            self.give_instead(buffer);
+            return Poll::Ready(Ok(()));
+        }
+        let start = buffer.filled().len();
+        if Pin::new(&mut self.stream).poll_read(cx, buffer)?.is_pending() {
+            return self.poll_overdue(cx);
+        }
+        self.look(buffer, start);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.taken(cx, outcome)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.taken(cx, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const MAX: Duration = Duration::from_secs(10);
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+    /// What hyper reads of what was sent, and how the stream then ends.
+    async fn read(version: Version, sent: &[u8]) -> (Vec<u8>, io::Result<usize>) {
+        // Open to the end: it does not go on, and does not leave either.
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        client.write_all(sent).await.unwrap();
+        let mut guard = Guard::new(server, version, MAX, MAX);
+        let mut read = Vec::new();
+        let ended = guard.read_to_end(&mut read).await;
+        (read, ended)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn headers_that_do_not_end_are_given_up() {
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let headers = [0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82];
+        for sent in [&[][..], &[&settings[..5]], &[&settings, &headers]] {
+            let sent = [&[PREFACE], sent].concat().concat();
+            let start = Instant::now();
+            let (seen, ended) = read(Version::Http2, &sent).await;
+            assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert_eq!((seen, start.elapsed().as_secs()), (sent, 10));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn too_many_resets_are_read_as_what_h2_calls_too_much() {
+        let mut sent = [PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+        sent.extend([0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8].repeat(2000));
+        let (seen, ended) = read(Version::Http2, &sent).await;
+        assert_eq!(ended.unwrap(), seen.len());
+        let resets = (seen.len() - PREFACE.len() - 9 - frames::CALM.len()) / 13;
+        assert!((100..450).contains(&resets), "{resets}");
+        assert!(seen.ends_with(frames::CALM));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_can_be_read_in_two_ways_is_read_as_none() {
+        let head = b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n";
+        let sent = [&head[..], b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n"].concat();
+        let (seen, ended) = read(Version::Http1, &sent).await;
+        assert_eq!(ended.unwrap(), seen.len());
+        let end = [&head[..], b"transfer-encoding: chunked\r\n\r", heads::MALFORMED].concat();
+        assert_eq!(seen, end);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_takes_is_given_up() {
+        let (_client, server) = tokio::io::duplex(16);
+        let mut guard = Guard::new(server, Version::Http1, MAX, MAX);
+        let start = Instant::now();
+        let ended = guard.write_all(&[0; 64]).await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed().as_secs(), 10);
+    }
+}

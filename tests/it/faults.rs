@@ -1,0 +1,74 @@
+//! The faults of `cargo run --release -p tests --bin faults`, small, against the debug binary.
+
+use tests::faults::{Field, Size, cases};
+
+use crate::process::program::USER;
+
+/// Tries every case whose name holds one of these.
+async fn hold(parts: &[&str]) {
+    let field = Field::new(USER.into(), Size::Short).await;
+    for part in parts {
+        let cases: Vec<_> = cases().into_iter().filter(|case| case.name.contains(part)).collect();
+        assert!(!cases.is_empty(), "no case is called {part:?}");
+        for case in cases {
+            let seen = case.run(&field).await;
+            let (wrong, line) = (&seen.wrong, seen.line());
+            assert!(
+                wrong.is_empty(),
+                "{}: {}; wrong: {wrong:#?}; {line}",
+                case.name,
+                case.expected
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_back_every_call_is_sent_away() {
+    hold(&["rapid reset", "calls that have begun", "streams over the limit"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_without_end_come_to_one() {
+    hold(&["without end", "churned"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_control_frames_costs_little() {
+    hold(&["flood"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_begins_and_does_not_go_on_is_closed() {
+    hold(&["byte by byte", "no SETTINGS", "held", "acknowledges no PING"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_read_is_given_up() {
+    hold(&["windows of", "nobody reads"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn odd_heads_are_refused_and_nothing_follows_them() {
+    hold(&["headers of", "odd paths", "read in two ways", "Upgrade"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_delays_nobody_else() {
+    hold(&["say nothing", "MAX_CONNS", "address space", "no descriptors"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_end_it_in_time_and_sleep_does_not() {
+    hold(&["SIGTERM", "maximum age", "signal", "SIGSTOP"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restarts_and_kills_lose_and_double_nothing() {
+    hold(&["two instances", "kill -9"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_is_dropped_leaves_nothing_behind() {
+    hold(&["writes dropped"]).await;
+}

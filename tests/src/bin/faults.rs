@@ -1,0 +1,49 @@
+//! `cargo run --release -p tests --bin faults [PART OF A NAME]`: every fault at its full size,
+//! against the `user` function in a process of its own; a table of what is expected and what is
+//! seen. `--short` runs them small.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command tells what it found")]
+
+use std::process::ExitCode;
+
+use tests::faults::{Case, Field, Seen, Size, cases};
+use tokio::runtime::Builder;
+
+fn main() -> ExitCode {
+    // The server is this program once more.
+    if std::env::args().nth(1).as_deref() == Some("serve") {
+        return chassis::run("user", user::service);
+    }
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let is_short = arguments.iter().any(|argument| argument == "--short");
+    let part = arguments.into_iter().find(|argument| !argument.starts_with("--"));
+    let size = if is_short { Size::Short } else { Size::Full };
+    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    if runtime.block_on(run(size, &part.unwrap_or_default())) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Runs the cases whose names hold `part`; whether all was as expected.
+async fn run(size: Size, part: &str) -> bool {
+    let this = std::env::current_exe().expect("this program");
+    let field = Field::new(this, size).await;
+    let mut is_good = true;
+    println!("| | fault | expected | seen |\n| --- | --- | --- | --- |");
+    for case in cases().into_iter().filter(|case| case.name.contains(part)) {
+        eprintln!("{} ..", case.name);
+        let seen = case.run(&field).await;
+        is_good &= seen.wrong.is_empty();
+        println!("{}", row(&case, &seen));
+    }
+    is_good
+}
+
+fn row(case: &Case, seen: &Seen) -> String {
+    let verdict = if seen.wrong.is_empty() { "as expected" } else { "NOT as expected" };
+    let wrong = seen.wrong.join("; ");
+    let wrong = if wrong.is_empty() { wrong } else { format!(" (wrong: {wrong})") };
+    format!("| {verdict} | {} | {} | {}{wrong} |", case.name, case.expected, seen.line())
+}

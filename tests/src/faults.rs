@@ -1,0 +1,55 @@
+//! Faults, each tried against a function's binary: what is expected of it, and what is seen.
+//!
+//! `cargo run --release -p tests --bin faults` runs them at their full size and prints a table; the
+//! suite runs the same ones small.
+
+mod field;
+mod frame;
+mod neighbour;
+mod peer;
+mod floods;
+mod slow;
+mod windows;
+mod heads;
+mod crowds;
+mod stops;
+mod restarts;
+mod writes;
+
+use std::{future::Future, pin::Pin};
+
+pub use field::{Field, Seen, Size};
+
+/// A fault that is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// What it is called.
+    pub name: &'static str,
+    /// What is expected of the server.
+    pub expected: &'static str,
+    run: for<'f> fn(&'f Field) -> Run<'f>,
+}
+
+type Run<'f> = Pin<Box<dyn Future<Output = Seen> + Send + 'f>>;
+
+impl Case {
+    /// Tries it.
+    pub async fn run(&self, field: &Field) -> Seen {
+        (self.run)(field).await
+    }
+}
+
+/// Every case, in the order of the table.
+pub fn cases() -> Vec<Case> {
+    [
+        floods::CASES,
+        slow::CASES,
+        windows::CASES,
+        heads::CASES,
+        crowds::CASES,
+        stops::CASES,
+        restarts::CASES,
+        writes::CASES,
+    ]
+    .concat()
+}

@@ -1,0 +1,128 @@
+//! Many connections: more than may be, more than there are descriptors for, or none that speaks.
+
+use std::{process::Command, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{Case, Field, Seen, field::Watched};
+use crate::Server;
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "200 connections that say nothing",
+        expected: "a new connection is answered within 0.5 s",
+        run: |field| Box::pin(half_open(field)),
+    },
+    Case {
+        name: "MAX_CONNS reached",
+        expected: "the next waits, and is served when one leaves",
+        run: |field| Box::pin(full(field)),
+    },
+    Case {
+        name: "512 MiB of address space",
+        expected: "it starts and serves",
+        run: |field| Box::pin(little_memory(field)),
+    },
+    Case {
+        name: "no descriptors left (ulimit -n 64)",
+        expected: "less than 10 % of a core, served again within 5 s of their return",
+        run: |field| Box::pin(out_of_descriptors(field)),
+    },
+];
+
+const SOON: Duration = Duration::from_millis(500);
+
+/// Asks for the health over a connection of its own; how long that took, if it came to an answer.
+pub(super) async fn healthz(server: &Server, within: Duration) -> Option<Duration> {
+    let start = Instant::now();
+    let asked = timeout(within, async {
+        let mut stream = TcpStream::connect(server.address).await.ok()?;
+        let head = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(head).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        answer.starts_with("HTTP/1.1 200 ").then_some(())
+    });
+    asked.await.ok()??;
+    Some(start.elapsed())
+}
+
+async fn silent(server: &Server, count: usize) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        streams.push(TcpStream::connect(server.address).await.expect("the kernel takes it"));
+    }
+    streams
+}
+
+fn in_ms(took: Option<Duration>) -> String {
+    took.map_or("not answered".to_owned(), |took| format!("{:.1} ms", took.as_secs_f64() * 1e3))
+}
+
+async fn half_open(field: &Field) -> Seen {
+    let watched = field.watched(&[("PREFACE_MS_MAX", "60000")]).await;
+    let mut seen = Seen::default();
+    let streams = silent(&watched.server, 200).await;
+    let took = healthz(&watched.server, SOON * 10).await;
+    seen.note(took.is_some_and(|took| took <= SOON), format!("answered in {}", in_ms(took)));
+    drop(streams);
+    watched.end(&mut seen, 8.0).await;
+    seen
+}
+
+async fn full(field: &Field) -> Seen {
+    let watched = field.watched(&[("MAX_CONNS", "20"), ("PREFACE_MS_MAX", "60000")]).await;
+    let mut seen = Seen::default();
+    // The neighbour is the first of the twenty.
+    let mut streams = silent(&watched.server, 19).await;
+    let early = healthz(&watched.server, SOON).await;
+    seen.note(early.is_none(), format!("the 21st while all are taken: {}", in_ms(early)));
+    drop(streams.pop());
+    let late = healthz(&watched.server, SOON * 10).await;
+    seen.note(late.is_some(), format!("once one has left: {}", in_ms(late)));
+    drop(streams);
+    watched.end(&mut seen, 8.0).await;
+    seen
+}
+
+async fn little_memory(field: &Field) -> Seen {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "ulimit -v 524288; exec \"$0\" \"$1\""]).arg(&field.binary);
+    let watched = Watched::of(Server::with(&mut command, &field.database, &[]), field.size).await;
+    let mut seen = Seen::default();
+    let took = healthz(&watched.server, SOON * 10).await;
+    seen.note(took.is_some(), format!("answered in {}", in_ms(took)));
+    watched.end(&mut seen, 8.0).await;
+    seen
+}
+
+async fn out_of_descriptors(field: &Field) -> Seen {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$1\""]).arg(&field.binary);
+    let settings = [("PREFACE_MS_MAX", "60000")];
+    let watched =
+        Watched::of(Server::with(&mut command, &field.database, &settings), field.size).await;
+    let mut seen = Seen::default();
+    let streams = silent(&watched.server, 200).await;
+    sleep(SOON).await;
+    let before = watched.cpu();
+    let span = field.pick(Duration::from_secs(1), Duration::from_secs(5));
+    sleep(span).await;
+    let used = (watched.cpu().saturating_sub(before)).as_secs_f64() / span.as_secs_f64();
+    // The neighbour's own calls are part of it.
+    seen.note(
+        used <= 0.25,
+        format!("{:.1} % of a core, the neighbour's calls among it", used * 100.0),
+    );
+    drop(streams);
+    let start = Instant::now();
+    while healthz(&watched.server, SOON).await.is_none() && start.elapsed() < SOON * 20 {}
+    let took = start.elapsed();
+    seen.note(took <= SOON * 10, format!("served again after {:.0} ms", took.as_secs_f64() * 1e3));
+    watched.end(&mut seen, 8.0).await;
+    seen
+}

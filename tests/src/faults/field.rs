@@ -1,0 +1,179 @@
+//! Where a fault is tried: a server in a process of its own, a neighbour beside it, and what the
+//! kernel knows of the two.
+
+use std::{path::PathBuf, process::Command, time::Duration};
+
+use serde_json::Map;
+use tokio::time::{Instant, sleep};
+
+use super::neighbour::Neighbour;
+use crate::{Person, Server, world};
+
+const SAMPLE_EVERY: Duration = Duration::from_millis(20);
+
+/// How long memory may take to come back.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
+
+/// By how much a server may have grown in the end.
+pub(super) const GROWTH_MIB_MAX: f64 = 8.0;
+
+/// A neighbour is looked at for so many calls at least: some faults are over in a moment.
+const CALLS_MIN: usize = 50;
+
+/// A neighbour is not slower than this because of a fault, or than three times its quiet self.
+const P99_MAX: Duration = Duration::from_millis(150);
+
+/// How large a case is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Size {
+    /// Seconds, with limits set low: for the suite.
+    Short,
+    /// The numbers that are promised.
+    Full,
+}
+
+/// Where cases are tried.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// The function's binary.
+    pub binary: PathBuf,
+    /// A migrated database, in which the neighbour has a profile.
+    pub database: String,
+    /// How large the cases are.
+    pub size: Size,
+}
+
+/// What was seen of a case.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    told: Vec<String>,
+    /// What is not as expected.
+    pub wrong: Vec<String>,
+}
+
+/// A server under watch.
+pub(super) struct Watched {
+    pub(super) server: Server,
+    neighbour: Neighbour,
+    cpu: Duration,
+    memory_mib: f64,
+    size: Size,
+}
+
+impl Field {
+    /// A field for a binary, on a database of its own.
+    pub async fn new(binary: PathBuf, size: Size) -> Self {
+        let database = world().new_database().await;
+        let server = Server::start(&binary, &database);
+        person(&server, "neighbour").creates_public_profile("neighbour").await;
+        Self { binary, database, size }
+    }
+
+    pub(super) fn is_short(&self) -> bool {
+        self.size == Size::Short
+    }
+
+    /// One number for the suite, another for the whole.
+    pub(super) fn pick<T>(&self, short: T, full: T) -> T {
+        if self.is_short() { short } else { full }
+    }
+
+    pub(super) fn server(&self, settings: &[(&str, &str)]) -> Server {
+        Server::with(&mut Command::new(&self.binary), &self.database, settings)
+    }
+
+    pub(super) async fn watched(&self, settings: &[(&str, &str)]) -> Watched {
+        Watched::of(self.server(settings), self.size).await
+    }
+}
+
+/// Somebody who is signed in.
+pub(super) fn person(server: &Server, name: &str) -> Person {
+    Person::new(server.address, name, Some(token(name)))
+}
+
+pub(super) fn token(name: &str) -> String {
+    world().issuer.id_token(name, &Map::new())
+}
+
+impl Seen {
+    /// Notes what was seen, and whether that is as expected.
+    #[expect(clippy::fn_params_excessive_bools, reason = "what a comparison found, not a mode")]
+    pub(super) fn note(&mut self, is_good: bool, text: impl Into<String>) {
+        let text = text.into();
+        if !is_good {
+            self.wrong.push(text.clone());
+        }
+        self.told.push(text);
+    }
+
+    /// Notes what nothing was expected of.
+    pub(super) fn say(&mut self, text: impl Into<String>) {
+        self.told.push(text.into());
+    }
+
+    /// Everything that was seen, in one line.
+    pub fn line(&self) -> String {
+        self.told.join("; ")
+    }
+}
+
+impl Watched {
+    pub(super) async fn of(server: Server, size: Size) -> Self {
+        let neighbour = Neighbour::beside(person(&server, "neighbour")).await;
+        let (cpu, memory_mib) =
+            (server.cpu().unwrap_or_default(), server.memory_mib().unwrap_or_default());
+        Self { server, neighbour, cpu, memory_mib, size }
+    }
+
+    /// Processor time since the fault began.
+    pub(super) fn cpu(&self) -> Duration {
+        self.server.cpu().unwrap_or_default().saturating_sub(self.cpu)
+    }
+
+    /// By how much the server has grown, in MiB.
+    pub(super) fn growth_mib(&self) -> f64 {
+        self.server.memory_mib().unwrap_or_default() - self.memory_mib
+    }
+
+    /// The end of a case: what the fault has cost, its author and everybody else. At its worst the
+    /// server may have grown by `peak_mib_max`.
+    pub(super) async fn end(self, seen: &mut Seen, peak_mib_max: f64) {
+        self.end_grown(seen, peak_mib_max, GROWTH_MIB_MAX).await;
+    }
+
+    /// The same, where the allocator may keep more than usual for the next time.
+    pub(super) async fn end_grown(self, seen: &mut Seen, peak_mib_max: f64, growth_mib_max: f64) {
+        let cpu = self.cpu();
+        while self.size == Size::Full && self.neighbour.calls() < CALLS_MIN {
+            sleep(SAMPLE_EVERY).await;
+        }
+        let start = Instant::now();
+        while self.growth_mib() > growth_mib_max && start.elapsed() < SETTLE_MAX {
+            sleep(SAMPLE_EVERY).await;
+        }
+        let growth = self.growth_mib();
+        let peak = self.server.memory_peak_mib().unwrap_or_default() - self.memory_mib;
+        seen.note(
+            growth <= growth_mib_max && peak <= peak_mib_max,
+            format!("memory +{peak:.1} MiB at most, {growth:+.1} MiB after"),
+        );
+        seen.say(format!("{:.1} s of CPU", cpu.as_secs_f64()));
+        let fared = self.neighbour.fared().await;
+        // Of a few calls beside other tests, the slowest says nothing.
+        let is_quick = self.size == Size::Short || fared.p99 <= (fared.quiet_p99 * 3).max(P99_MAX);
+        let told = fared.errors.first().map_or(String::new(), |error| format!(" ({error})"));
+        seen.note(
+            fared.errors.is_empty() && fared.calls > 0 && is_quick,
+            format!(
+                "neighbour: {} of {} calls failed{told}, p99 {:.1} ms (quiet {:.1})",
+                fared.errors.len(),
+                fared.calls,
+                fared.p99.as_secs_f64() * 1000.0,
+                fared.quiet_p99.as_secs_f64() * 1000.0,
+            ),
+        );
+        let panics = self.server.panics();
+        seen.note(panics.is_empty(), format!("{} panics", panics.len()));
+    }
+}

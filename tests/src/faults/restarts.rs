@@ -1,0 +1,263 @@
+//! Servers that are restarted, or killed, while people write.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use proto::user::v1::{CreateProfileRequest, Profile};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+};
+use tonic::{Code, Status};
+
+use super::{Case, Field, Seen, field::token, writes::number};
+use crate::{Person, Server, with_key};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "two instances restarted in turn, 100 writes a second",
+        expected: "no failed call and no second effect, for a client with the standard retry policy",
+        run: |field| Box::pin(rolling_restarts(field)),
+    },
+    Case {
+        name: "kill -9 while people write",
+        expected: "every acknowledged write is there, once",
+        run: |field| Box::pin(kills(field)),
+    },
+];
+
+/// gRPC's retry policy as service configs write it: attempts, and waits from the first to the most.
+const ATTEMPTS_MAX: u32 = 5;
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// A server that comes back to its own port.
+struct Instance<'f> {
+    field: &'f Field,
+    address: SocketAddr,
+    server: Option<Server>,
+}
+
+impl<'f> Instance<'f> {
+    /// On a loopback address of its own, where nobody else is given ports.
+    fn start(field: &'f Field, host: u8) -> Self {
+        let first = field.server(&[("LISTEN_ADDR", &format!("127.0.0.{host}:0"))]);
+        Self { field, address: first.address, server: Some(first) }
+    }
+
+    /// Ends it by a signal, and starts another; whether the first ended as it should, and in time.
+    async fn restart(&mut self, signal: &str, code: Option<i32>) -> bool {
+        let Some(mut server) = self.server.take() else { return false };
+        server.signal(signal);
+        let ended = server.ended(Duration::from_secs(10)).await;
+        drop(server);
+        let address = self.address.to_string();
+        self.server = Some(self.field.server(&[("LISTEN_ADDR", &address)]));
+        ended.is_some_and(|(_took, ended_with)| ended_with == code)
+    }
+
+    fn memory_mib(&self) -> f64 {
+        self.server.as_ref().and_then(Server::memory_mib).unwrap_or_default()
+    }
+}
+
+/// What clients went through.
+#[derive(Debug, Default)]
+struct Tally {
+    calls: AtomicU64,
+    attempts: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// Makes a profile for somebody new.
+async fn create(person: &Person, name: &str) -> Result<(), Status> {
+    let profile =
+        Profile { handle: name.to_owned(), display_name: name.to_owned(), ..Default::default() };
+    let message = CreateProfileRequest { profile: Some(profile) };
+    person.user().create_profile(with_key(message, "create")).await.map(drop)
+}
+
+/// Whether a client may try again: told so, or cut off, which gRPC's own clients call the same.
+fn is_unavailable(status: &Status) -> bool {
+    status.code() == Code::Unavailable || is_cut_off(status)
+}
+
+fn is_cut_off(status: &Status) -> bool {
+    matches!(status.code(), Code::Unknown | Code::Cancelled) && status.details().is_empty()
+}
+
+/// What the server asks a client to wait for, where it does.
+fn push_back(status: &Status) -> Option<Duration> {
+    let millis = status.metadata().get("grpc-retry-pushback-ms")?.to_str().ok()?;
+    Some(Duration::from_millis(millis.parse().ok()?))
+}
+
+/// One write by the retry policy, over one instance after the other.
+async fn write(people: &[Person], first: usize, name: &str, tally: &Tally) -> Result<(), Status> {
+    let mut backoff = BACKOFF_MIN;
+    for attempt in 1.. {
+        tally.attempts.fetch_add(1, Ordering::Relaxed);
+        let person = &people[(first + usize::try_from(attempt).unwrap_or(0)) % people.len()];
+        match create(person, name).await {
+            Err(status) if is_unavailable(&status) && attempt < ATTEMPTS_MAX => {
+                sleep(push_back(&status).unwrap_or(backoff)).await;
+                backoff = (backoff * 2).min(BACKOFF_MAX);
+            }
+            outcome => return outcome,
+        }
+    }
+    Ok(())
+}
+
+async fn rolling_restarts(field: &Field) -> Seen {
+    let mut seen = Seen::default();
+    let mut instances = [Instance::start(field, 71), Instance::start(field, 72)];
+    let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
+    let prefix = field.pick("rolls", "rollf");
+    let (tally, is_done) = (Arc::new(Tally::default()), Arc::new(AtomicBool::new(false)));
+    let calling = call_at_100(addresses, prefix, Arc::clone(&tally), Arc::clone(&is_done));
+    let restarting = async {
+        let mut unclean = 0;
+        let rounds = field.pick(2, 50);
+        for _round in 0..rounds {
+            for instance in &mut instances {
+                sleep(Duration::from_millis(200)).await;
+                let is_clean = instance.restart("TERM", Some(0)).await;
+                unclean += u32::from(!is_clean);
+            }
+        }
+        sleep(Duration::from_millis(200)).await;
+        is_done.store(true, Ordering::Relaxed);
+        (rounds * 2, unclean)
+    };
+    let (errors, (restarts, unclean)) = tokio::join!(calling, restarting);
+    let calls = tally.calls.load(Ordering::Relaxed);
+    let attempts = tally.attempts.load(Ordering::Relaxed);
+    seen.note(unclean == 0, format!("{restarts} restarts, {unclean} of them not with 0"));
+    seen.note(
+        errors.is_empty() && calls > 0,
+        format!("{calls} calls in {attempts} attempts, failed: {errors:?}"),
+    );
+    effects(&mut seen, field, prefix, calls).await;
+    seen.say(format!("{:.1} MiB", instances[0].memory_mib()));
+    seen
+}
+
+/// Begins a hundred writes a second until it is told to stop; the failures by what they said.
+async fn call_at_100(
+    addresses: Vec<SocketAddr>,
+    prefix: &'static str,
+    tally: Arc<Tally>,
+    is_done: Arc<AtomicBool>,
+) -> BTreeMap<String, u64> {
+    // Connections are shared, as a client's are; people differ by their tokens alone.
+    let seats: Vec<_> =
+        addresses.iter().map(|address| Person::new(*address, "seat", None)).collect();
+    let mut calls = JoinSet::new();
+    let mut ticks = interval(Duration::from_millis(10));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut errors = BTreeMap::new();
+    let mut number = 0;
+    while !is_done.load(Ordering::Relaxed) {
+        ticks.tick().await;
+        let name = format!("{prefix}_{number}");
+        let people: Vec<_> =
+            seats.iter().map(|seat| seat.signed_in_as(&name, token(&name))).collect();
+        let tally = Arc::clone(&tally);
+        tally.calls.fetch_add(1, Ordering::Relaxed);
+        calls.spawn(async move { write(&people, number, &name, &tally).await });
+        number += 1;
+        while let Some(ended) = calls.try_join_next() {
+            count(&mut errors, ended.expect("it does not panic"));
+        }
+    }
+    for ended in calls.join_all().await {
+        count(&mut errors, ended);
+    }
+    errors
+}
+
+fn count(errors: &mut BTreeMap<String, u64>, outcome: Result<(), Status>) {
+    if let Err(status) = outcome {
+        *errors.entry(format!("{:?}: {}", status.code(), status.message())).or_default() += 1;
+    }
+}
+
+/// So many writes have happened, and each once: its row, its key, its entry in the change log.
+async fn effects(seen: &mut Seen, field: &Field, prefix: &str, calls: u64) {
+    let of = |table: &str, column: &str| {
+        format!("select count(*) from {table} where {column} like '{prefix}\\_%'")
+    };
+    let rows = number(field, &of("mayfly_user.profile", "user_id")).await;
+    let expected = i64::try_from(calls).unwrap_or(i64::MAX);
+    seen.note(rows == expected, format!("{rows} profiles"));
+    let each = of("(select distinct key, xid from mayfly.change) as each", "key");
+    let logged = number(field, &each).await;
+    seen.note(logged == expected, format!("{logged} transactions in the change log"));
+}
+
+async fn kills(field: &Field) -> Seen {
+    let mut seen = Seen::default();
+    let mut instance = Instance::start(field, 73);
+    let address = instance.address;
+    let prefix = field.pick("kills", "killf");
+    let is_done = Arc::new(AtomicBool::new(false));
+    let tally = Arc::new(Tally::default());
+    let mut writers = JoinSet::new();
+    for writer in 0..8 {
+        let (is_done, tally) = (Arc::clone(&is_done), Arc::clone(&tally));
+        writers.spawn(async move {
+            let mut number = 0;
+            while !is_done.load(Ordering::Relaxed) {
+                let name = format!("{prefix}_{writer}_{number}");
+                write_until_acknowledged(address, &name, &tally).await;
+                number += 1;
+            }
+        });
+    }
+    let rounds = field.pick(5, 200);
+    for round in 0..rounds {
+        // Somewhere in what the writers do, and not always at the same place.
+        sleep(Duration::from_micros(100_000 + round * 7_919 % 200_000)).await;
+        instance.restart("KILL", None).await;
+    }
+    is_done.store(true, Ordering::Relaxed);
+    writers.join_all().await;
+    let acknowledged = tally.calls.load(Ordering::Relaxed);
+    let failed = tally.failed.load(Ordering::Relaxed);
+    seen.note(
+        acknowledged > rounds && failed == 0,
+        format!(
+            "{rounds} kills, {acknowledged} writes acknowledged in {} attempts, {failed} refused",
+            tally.attempts.load(Ordering::Relaxed)
+        ),
+    );
+    effects(&mut seen, field, prefix, acknowledged).await;
+    seen
+}
+
+/// Repeats one write under its key until it is acknowledged, as an app does that wants it done.
+async fn write_until_acknowledged(address: SocketAddr, name: &str, tally: &Tally) {
+    let person = Person::new(address, name, Some(token(name)));
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(30) {
+        tally.attempts.fetch_add(1, Ordering::Relaxed);
+        match timeout(Duration::from_secs(3), create(&person, name)).await {
+            Ok(Ok(())) => {
+                tally.calls.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            Ok(Err(status)) if !is_unavailable(&status) => break,
+            // Nobody is there for a moment.
+            Ok(Err(_)) | Err(_) => sleep(Duration::from_millis(10)).await,
+        }
+    }
+    tally.failed.fetch_add(1, Ordering::Relaxed);
+}
