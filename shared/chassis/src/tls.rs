@@ -25,6 +25,7 @@ pub struct Tls(TlsAcceptor);
 impl Tls {
     /// Reads both settings and the files they name: the outer `None` is a fault, the inner one means
     /// that connections are not encrypted here.
+    #[expect(clippy::option_option, reason = "as the reader tells absence from a fault")]
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Option<Self>> {
         let certs = Setting {
             name: CERT_FILE,
