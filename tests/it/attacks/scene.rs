@@ -114,9 +114,9 @@ pub(super) fn with_roles(name: &str, roles: &[&str]) -> String {
 }
 
 /// A good token of a function that calls another.
-pub(super) fn service(caller: &str, callee: &str) -> String {
+pub(super) fn service(caller: &str, audience: &str) -> String {
     let claims =
-        json!({ "iss": SERVICES, "aud": callee, "sub": caller, "iat": NOW, "exp": NOW + 600 });
+        json!({ "iss": SERVICES, "aud": audience, "sub": caller, "iat": NOW, "exp": NOW + 600 });
     sign(&header().to_string(), &claims.to_string())
 }
 

@@ -50,14 +50,14 @@ async fn a_stream_ends_with_the_time_of_its_token() {
 #[tokio::test]
 async fn a_stream_ends_when_its_person_is_revoked_or_what_its_token_says_is_over() {
     let app = App::builder().with("REVOCATION_SECS_MAX", "1").start().await;
-    let revoker = Revoker::of(&app.database).await;
+    let office = Revoker::of(&app.database).await;
     let revoked = watch(&app, &token("ada", now() - 60)).await;
     let demoted = watch(&app, &token("bob", now() - 60)).await;
     let other = watch(&app, &token("eve", now() - 60)).await;
 
-    revoker.revoke("ada", now() - 30).await;
+    office.revoke("ada", now() - 30).await;
     let (bob, later) = (&UserId::parse("bob").unwrap(), now() + 30);
-    let Revoker { pool, revocations } = &revoker;
+    let Revoker { pool, revocations } = &office;
     let work = |tx| async move { Ok(revocations.require_refresh(&tx, bob, later).await?) };
     pool.transaction(work).await.unwrap();
 

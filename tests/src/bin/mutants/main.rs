@@ -56,7 +56,9 @@ fn main() -> ExitCode {
     let mut mutants = list::mutants(&root);
     mutants.retain(|one| wanted.is_empty() || wanted.iter().any(|text| one.name.contains(text)));
     if is_list {
-        mutants.iter().for_each(|mutant| println!("{}", mutant.name));
+        for mutant in &mutants {
+            println!("{}", mutant.name);
+        }
         println!("{} mutants", mutants.len());
         return ExitCode::SUCCESS;
     }
@@ -99,7 +101,9 @@ fn run(root: &Path, mutants: &[Mutant]) -> Result<Vec<String>, String> {
         survivors.len(),
         seconds(start.elapsed())
     );
-    survivors.iter().for_each(|name| println!("survived: {name}"));
+    for name in &survivors {
+        println!("survived: {name}");
+    }
     Ok(survivors)
 }
 

@@ -1,6 +1,7 @@
 //! A copy of the checkout, in which a guard can be missing without anybody being harmed.
 
 use std::{
+    fmt::Write,
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -80,8 +81,10 @@ impl Scratch {
     /// what Postgres has said of the one holds for the other.
     fn describe(&self, before: &[u8], after: &str) -> Result<Option<PathBuf>, String> {
         let file = |text: &[u8]| {
-            let hash: String =
-                digest(&SHA256, text).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            let mut hash = String::new();
+            for byte in digest(&SHA256, text).as_ref() {
+                write!(hash, "{byte:02x}").expect("a string takes any text");
+            }
             (self.tree.join(format!(".sqlx/query-{hash}.json")), hash)
         };
         let (described, _hash) = file(before);
