@@ -109,14 +109,14 @@ pub(crate) fn serve_bare() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The whole stack around it.
-pub(crate) fn serve_stack() -> ExitCode {
+/// The whole stack around it, which asks a database whether the caller was revoked.
+pub(crate) fn serve_stack(database_url: &str) -> ExitCode {
     runtime().block_on(async {
         let keys_url = serve_keys().await;
         let env = Env::default()
             .with("LISTEN_ADDR", "127.0.0.1:0")
             .with("METRICS_ADDR", "127.0.0.1:0")
-            .with("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")
+            .with("DATABASE_URL", database_url)
             .with("FIREBASE_PROJECT_ID", PROJECT)
             .with("JWKS_URL", keys_url)
             .with("LOG_FORMAT", "json");

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use postgres::{Durability, Options, find_or_start};
 use proto::grpc::health::v1::{HealthCheckRequest, health_client::HealthClient};
 use proto::user::v1::{GetProfileRequest, user_service_client::UserServiceClient};
 use serde_json::{Value, json};
@@ -20,18 +19,7 @@ const ROUNDS: usize = 11;
 const READY_MAX: Duration = Duration::from_secs(5);
 
 /// Starts the binary several times, and tells the middle of each figure.
-pub(crate) async fn measure(path: &str) -> Value {
-    let postgres = find_or_start(&Options {
-        url: None,
-        binaries: None,
-        data: None,
-        durability: Durability::Fast,
-        connections_max: 50,
-        tell: |_line| {},
-    })
-    .expect("a Postgres");
-    let url = postgres.url(None, "postgres");
-    schema::migrate(&url).await.expect("the migrations apply");
+pub(crate) async fn measure(path: &str, database_url: &str) -> Value {
     let keys_url = constant::serve_keys().await;
     let address = free_address();
     let (mut ready, mut first, mut memory) = (Vec::new(), Vec::new(), Vec::new());
@@ -40,7 +28,7 @@ pub(crate) async fn measure(path: &str) -> Value {
         let mut child = Command::new(path)
             .env("LISTEN_ADDR", address.to_string())
             .env("METRICS_ADDR", "127.0.0.1:0")
-            .env("DATABASE_URL", &url)
+            .env("DATABASE_URL", database_url)
             .env("FIREBASE_PROJECT_ID", constant::PROJECT)
             .env("JWKS_URL", &keys_url)
             .stdout(Stdio::null())

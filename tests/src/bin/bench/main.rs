@@ -15,6 +15,7 @@ mod process;
 use std::process::ExitCode;
 
 use load::Load;
+use postgres::{Durability, Options, find_or_start};
 use process::Server;
 use serde_json::{Value, json};
 
@@ -27,7 +28,7 @@ Usage: bench [OPTIONS]
   --user PATH       also measures the `user` function's binary
   --json            one JSON object instead of a table";
 
-struct Options {
+struct Asked {
     connections: usize,
     calls: u64,
     rounds: usize,
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).peekable();
     match arguments.peek().map(String::as_str) {
         Some("serve-bare") => constant::serve_bare(),
-        Some("serve-stack") => constant::serve_stack(),
+        Some("serve-stack") => constant::serve_stack(&arguments.nth(1).unwrap_or_default()),
         _ => match parse(arguments) {
             Ok(Some(options)) => run(&options),
             Ok(None) => {
@@ -54,9 +55,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Asked>, String> {
     let mut options =
-        Options { connections: 64, calls: 100_000, rounds: 5, user: None, is_json: false };
+        Asked { connections: 64, calls: 100_000, rounds: 5, user: None, is_json: false };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         let number =
@@ -78,7 +79,7 @@ fn size(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-fn run(options: &Options) -> ExitCode {
+fn run(options: &Asked) -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let report = runtime.block_on(measure(options));
     if options.is_json {
@@ -89,24 +90,35 @@ fn run(options: &Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn measure(options: &Options) -> Value {
+async fn measure(options: &Asked) -> Value {
+    let postgres = find_or_start(&Options {
+        url: None,
+        binaries: None,
+        data: None,
+        durability: Durability::Fast,
+        connections_max: 50,
+        tell: |_line| {},
+    })
+    .expect("a Postgres");
+    let url = postgres.url(None, "postgres");
+    schema::migrate(&url).await.expect("the migrations apply");
     let mut report = json!({
         "commit": commit(),
         "machine": machine(),
         "cores": std::thread::available_parallelism().map_or(1, usize::from),
-        "calls": calls(options).await,
+        "calls": calls(options, &url).await,
     });
     if let Some(path) = &options.user {
-        report["function"] = function::measure(path).await;
+        report["function"] = function::measure(path, &url).await;
     }
     report
 }
 
 /// CPU per call of both servers, and the ratio round by round.
-async fn calls(options: &Options) -> Value {
+async fn calls(options: &Asked, database_url: &str) -> Value {
     let token = constant::token();
     let bare = Server::start(&["serve-bare"]).await;
-    let stack = Server::start(&["serve-stack"]).await;
+    let stack = Server::start(&["serve-stack", database_url]).await;
     let load = Load { connections: options.connections, calls: options.calls, token };
     // The first rounds fill caches and open connections.
     for server in [&bare, &stack] {
