@@ -102,6 +102,18 @@ async fn what_changes_runs_anew_and_data_accounts_and_tokens_stay() {
 }
 
 #[tokio::test]
+async fn it_can_be_stopped_while_nothing_runs() {
+    let place = Place::new();
+    let workspace = Workspace::new(&place);
+    let up = start(&place).await;
+    fs::write(&workspace.0, "fn main() { assert!(std::env::args().nth(1).unwrap() != \"serve\") }")
+        .unwrap();
+    let is_told = || up.program.stderr().contains("; nothing runs").then_some(());
+    eventually(BUILD_SECS_MAX, "what was built does not serve", is_told).await;
+    up.stop("INT").await;
+}
+
+#[tokio::test]
 async fn outside_of_a_workspace_there_is_nothing_to_watch() {
     let place = Place::new();
     let mut command = place.command(&["--watch"]);

@@ -66,24 +66,31 @@ impl Watched {
 
     /// Replaces what runs whenever it changes, until `stopped`.
     pub(crate) async fn serve(mut self, mut stopped: oneshot::Receiver<()>) {
+        let mut has_ended = false;
         loop {
             tokio::select! {
                 // A sender that is gone stops it as well.
                 _told = &mut stopped => break,
                 () = self.sources.changed() => {}
-                status = self.child.ended() => {
-                    progress(&format!("the functions ended by themselves ({status}); waiting for a change"));
-                    self.sources.changed().await;
+                status = self.child.ended(), if !has_ended => {
+                    has_ended = true;
+                    progress(&format!("the functions ended ({status}); waiting for a change"));
+                    continue;
                 }
             }
             tokio::select! {
                 _told = &mut stopped => break,
-                replaced = self.replace() => if let Err(error) = replaced {
-                    progress(&format!("{}; what ran before runs on", crate::command::chain(&error)));
-                },
+                replaced = self.replace() => self.tell(replaced),
             }
+            has_ended = !self.child.is_running();
         }
         self.child.stop().await;
+    }
+
+    fn tell(&mut self, replaced: Result<(), Error>) {
+        let Err(error) = replaced else { return };
+        let left = if self.child.is_running() { "what ran before runs on" } else { "nothing runs" };
+        progress(&format!("{}; {left}", crate::command::chain(&error)));
     }
 
     async fn replace(&mut self) -> Result<(), Error> {
