@@ -142,7 +142,7 @@ impl AppBuilder {
         let env = defaults(world(), &database, self.env);
         let read = |reader: &mut Reader<'_>| Settings::read_for(self.functions, reader);
         let (settings, functions) = Reader::new(&env).finish(read).expect("the settings are good");
-        telemetry::logs::start(&settings.logs);
+        telemetry::logs::start(&settings.logs).expect("a thread for the log");
         let server = Server::bind(&settings, functions, &self.clock).expect("free ports");
         let (address, internal_address) = (server.address(), server.internal_address());
         let (stop, stopped) = oneshot::channel();

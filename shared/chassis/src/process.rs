@@ -1,6 +1,10 @@
 //! A function's process, from its first line to its exit code.
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{Write, stderr, stdout},
+    process::ExitCode,
+    time::Duration,
+};
 
 use ::settings::{Env, Reader};
 use clock::Clock;
@@ -34,7 +38,9 @@ pub fn run<A, B: Build<A>>(name: &'static str, build: B) -> ExitCode {
 pub fn run_all(name: &'static str, functions: Vec<Function>) -> ExitCode {
     // Two crypto libraries may be compiled in; this is the one. A second call keeps the first.
     let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    match try_run(name, functions) {
+    let outcome = try_run(name, functions);
+    logs::flush();
+    match outcome {
         Ok(code) => code,
         Err(Stop { code, told }) => {
             tell_error(&format!("{name}: {told}"));
@@ -73,7 +79,7 @@ fn try_run(name: &'static str, functions: Vec<Function>) -> Result<ExitCode, Sto
         }
         Command::Serve | Command::Migrate => {
             let (settings, functions) = settings(functions)?;
-            logs::start(&settings.logs);
+            logs::start(&settings.logs).map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
             layers::install_hook();
             let runtime = runtime().map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
             let outcome = runtime.block_on(async {
@@ -189,12 +195,12 @@ impl Signals {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer to a question on the command line")]
+/// Tells the answer to a question on the command line. Whoever has asked may be gone by now.
 fn tell(text: &str) {
-    println!("{}", text.trim_end());
+    let _is_read = writeln!(stdout(), "{}", text.trim_end());
 }
 
-#[expect(clippy::print_stderr, reason = "there may be no log to tell it to")]
+/// Tells what is wrong where there may be no log, and perhaps nobody who reads this either.
 pub(crate) fn tell_error(text: &str) {
-    eprintln!("{text}");
+    let _is_read = writeln!(stderr(), "{text}");
 }

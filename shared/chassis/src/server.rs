@@ -10,7 +10,7 @@ use outbound::Outbound;
 use proto::{Bounded, grpc::health::v1::health_server::HealthServer};
 use revocation::Revocations;
 use socket2::{Domain, Protocol, Socket, Type};
-use telemetry::metrics::Metrics;
+use telemetry::{logs, metrics::Metrics};
 use tokio::{
     net::TcpListener,
     time::{Instant, interval, sleep, timeout, timeout_at},
@@ -250,6 +250,8 @@ fn count(metrics: &Metrics, verifier: &Verifier, revocations: &Revocations) {
     let of = verifier.clone();
     let help = "Fetches of token keys that failed";
     metrics.register_counted("jwks_refresh_failures", help, move || of.fetch_failures_total());
+    let help = "Log lines dropped because they could not be written";
+    metrics.register_counted("log_lines_dropped", help, logs::dropped_total);
     let of = revocations.clone();
     let help = "Reads of the revocations begun";
     metrics.register_counted("revocation_reads", help, move || of.reads_total());

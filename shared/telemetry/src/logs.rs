@@ -1,6 +1,19 @@
 //! Logs: one flat JSON object per line on standard output, or coloured text on a terminal.
+//!
+//! A line is handed over and written later: standard output that is full, closed or read by nobody
+//! stops no call. What cannot be written is dropped, and counted.
 
-use std::io::{IsTerminal, stdout};
+mod lines;
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal, stdout},
+    os::fd::AsFd,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use lines::Lines;
 
 use settings::{Need, Reader, Setting};
 use tracing::Level;
@@ -14,6 +27,12 @@ use tracing_subscriber::{
 
 /// Libraries whose spans stand inside every frame: recorded, they cost more than the call itself.
 const QUIET: [&str; 6] = ["h2", "hyper", "hyper_util", "tokio", "tonic", "tower"];
+
+/// How long a process that ends waits for its last lines to be written.
+const FLUSH_MAX: Duration = Duration::from_millis(500);
+
+/// The lines of this process.
+static LINES: OnceLock<Lines> = OnceLock::new();
 
 /// What is logged, and in which form.
 #[derive(Clone, Debug)]
@@ -73,19 +92,47 @@ fn filter(text: &str) -> Option<Targets> {
     })
 }
 
-/// Starts logging for the whole process. A second start keeps the first.
-pub fn start(settings: &Settings) {
+/// Starts logging for the whole process. A second start keeps the first. Fails where the process
+/// may have no more threads or descriptors.
+pub fn start(settings: &Settings) -> io::Result<()> {
     // Tests start several servers in one process; the first subscriber serves them all.
-    let _already_started = subscriber(settings).try_init();
+    if LINES.get().is_none() {
+        // Past the buffer of the standard library, which would keep what a full disk has refused.
+        let out = File::from(stdout().as_fd().try_clone_to_owned()?);
+        let lines = LINES.get_or_init({
+            let lines = Lines::to(out)?;
+            || lines
+        });
+        let _already_started = subscriber(settings, move || lines).try_init();
+    }
+    Ok(())
 }
 
-fn subscriber(settings: &Settings) -> impl tracing::Subscriber + Send + Sync + use<> {
+/// Waits until what was said so far is written, but not for long: to be called at the end.
+pub fn flush() {
+    if let Some(lines) = LINES.get() {
+        lines.flush(FLUSH_MAX);
+    }
+}
+
+/// How many lines were dropped since the start, because they could not be written.
+pub fn dropped_total() -> u64 {
+    LINES.get().map_or(0, Lines::dropped)
+}
+
+fn subscriber<W>(settings: &Settings, out: W) -> impl tracing::Subscriber + Send + Sync + use<W>
+where
+    W: for<'w> fmt::MakeWriter<'w> + Send + Sync + 'static,
+{
     let lines = match settings.format {
         Format::Json => {
-            let lines = fmt::layer().json().flatten_event(true);
+            let lines = fmt::layer().with_writer(out).json().flatten_event(true);
             lines.with_current_span(false).with_span_list(false).boxed()
         }
-        Format::Text => fmt::layer().compact().with_ansi(stdout().is_terminal()).boxed(),
+        Format::Text => {
+            let lines = fmt::layer().with_writer(out).compact();
+            lines.with_ansi(stdout().is_terminal()).boxed()
+        }
     };
     tracing_subscriber::registry().with(lines.with_filter(settings.filter.clone()))
 }
@@ -109,7 +156,7 @@ mod tests {
     fn no_level_records_a_span_of_h2_hyper_or_tokio() {
         for level in ["error", "info", "debug", "trace"] {
             let settings = Settings { filter: filter(level).unwrap(), format: Format::Json };
-            tracing::subscriber::with_default(subscriber(&settings), || {
+            tracing::subscriber::with_default(subscriber(&settings, io::sink), || {
                 let spans = [
                     tracing::debug_span!(target: "h2::proto::connection", "poll"),
                     tracing::trace_span!(target: "h2::codec::framed_read", "FramedRead::poll_next"),

@@ -72,7 +72,7 @@ impl Functions {
     /// Serves them in this process.
     pub(crate) fn host(env: &Env, decided: &Decided) -> Result<Self, Error> {
         let (settings, functions) = read(env, decided)?;
-        telemetry::logs::start(&settings.logs);
+        telemetry::logs::start(&settings.logs)?;
         let bound = Server::bind(&settings, functions, &Clock::system())?;
         let (address, internal_address) = (bound.address(), bound.internal_address());
         let (stop, stopped) = oneshot::channel();
@@ -87,7 +87,7 @@ impl Functions {
     /// Builds them and serves them in a process of their own, which is replaced when they change.
     pub(crate) async fn watch(env: &Env, decided: Decided) -> Result<Self, Error> {
         // What is wrong is told before anything is built. The issuer's lines are logged here.
-        telemetry::logs::start(&read(env, &decided)?.0.logs);
+        telemetry::logs::start(&read(env, &decided)?.0.logs)?;
         let mut settings = decided.settings(env);
         settings.push(("DRAIN_SECS", env.get("DRAIN_SECS").unwrap_or(DRAIN_SECS).to_owned()));
         let Decided { address, internal_address, database, .. } = decided;

@@ -123,7 +123,7 @@ pub(crate) fn serve_stack(database_url: &str) -> ExitCode {
         let functions = vec![Function::new("user", |_context: chassis::Context| Constant)];
         let read = |reader: &mut Reader<'_>| Settings::read_for(functions, reader);
         let (settings, functions) = Reader::new(&env).finish(read).expect("good settings");
-        telemetry::logs::start(&settings.logs);
+        telemetry::logs::start(&settings.logs).expect("a thread for the log");
         let server = Server::bind(&settings, functions, &Clock::system()).expect("ports");
         say(server.address().port());
         server.serve(std::future::pending()).await;
