@@ -12,7 +12,7 @@ use tree::Tree;
 
 type Rule = fn(&Tree) -> Vec<String>;
 
-const RULES: [(&str, Rule); 14] = [
+const RULES: [(&str, Rule); 15] = [
     ("dependencies point down", crates::dependencies_point_down),
     ("functions do not see each other", crates::functions_do_not_see_each_other),
     ("names say something, once", crates::names_say_something_once),
@@ -21,6 +21,7 @@ const RULES: [(&str, Rule); 14] = [
     ("crate roots say what they are for", crates::crate_roots_say_what_they_are_for),
     ("statements say their name", sql::statements_say_their_name),
     ("statements are called once", sql::statements_are_called_once),
+    ("statements are watched", sql::statements_are_watched),
     ("no SQL stands in Rust", sql::no_sql_stands_in_rust),
     ("statements find rows by their owner", sql::statements_find_rows_by_their_owner),
     ("migrations are numbered", sql::migrations_are_numbered),
@@ -72,6 +73,10 @@ const STORE: &str = r#"//! The queries.
 fn get_note() { query_file!("../../queries/user/get_note.sql") }
 "#;
 
+const BUILD: &str = r#"//! Rebuilds.
+fn main() { println!("cargo::rerun-if-changed=../../queries/user"); }
+"#;
+
 /// The files of a house that keeps every rule.
 fn good() -> Vec<(String, String)> {
     let mut files = Vec::new();
@@ -107,6 +112,7 @@ fn good() -> Vec<(String, String)> {
         }
     }
     add("functions/user/src/store.rs", STORE);
+    add("functions/user/build.rs", BUILD);
     add("queries/user/get_note.sql", STATEMENT);
     add("queries/migrations/0001_user_note.sql", MIGRATION);
     files
@@ -238,6 +244,15 @@ fn a_statement_that_is_called_twice_or_never_or_by_another_name_is_seen() {
         ("functions/file/src/store.rs", Some(STORE)),
     ];
     assert_eq!(broken_by(&elsewhere), ["statements are called once"]);
+}
+
+#[test]
+fn a_statement_whose_edits_nobody_notices_is_seen() {
+    let elsewhere = BUILD.replace("queries/user", "queries/use");
+    for build in [None, Some(&*elsewhere), Some("//! Rebuilds.\nfn main() {}\n")] {
+        let broken = broken_by(&[("functions/user/build.rs", build)]);
+        assert_eq!(broken, ["statements are watched"], "{build:?}");
+    }
 }
 
 #[test]

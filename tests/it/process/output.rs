@@ -32,8 +32,7 @@ impl Silent {
     fn start(stdout: Stdio) -> Self {
         let port = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, internal) = (port(), port());
-        let (address, internal) =
-            (address.local_addr().unwrap(), internal.local_addr().unwrap());
+        let (address, internal) = (address.local_addr().unwrap(), internal.local_addr().unwrap());
         let environment = Environment::of(NOWHERE)
             .with("LISTEN_ADDR", address.to_string())
             .with("METRICS_ADDR", internal.to_string());
@@ -67,7 +66,8 @@ impl Silent {
     /// How many lines it says that it has dropped.
     async fn dropped(&self) -> u64 {
         let (_status, metrics) = get(self.internal, "/metrics").await.unwrap();
-        let line = metrics.lines().find_map(|line| line.strip_prefix("mayfly_log_lines_dropped_total "));
+        let line =
+            metrics.lines().find_map(|line| line.strip_prefix("mayfly_log_lines_dropped_total "));
         line.unwrap_or_else(|| panic!("no such series in {metrics}")).parse().unwrap()
     }
 

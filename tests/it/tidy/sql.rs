@@ -88,6 +88,25 @@ pub(crate) fn statements_are_called_once(tree: &Tree) -> Vec<String> {
     faults
 }
 
+/// A crate is built again when a statement of its own is edited. The macro that reads statements has
+/// the compiler watch those alone that return columns.
+pub(crate) fn statements_are_watched(tree: &Tree) -> Vec<String> {
+    let mut faults = Vec::new();
+    for Statement { path, owner, .. } in statements(tree) {
+        let reads = |text: &str| text.contains(&format!("/{path}")) && text.contains("query_file");
+        for shelf in SHELVES {
+            let dir = format!("{shelf}/{owner}");
+            let is_read = tree.below(&dir, ".rs").any(|(_, text)| reads(text));
+            let watch = format!("cargo::rerun-if-changed=../../queries/{owner}\"");
+            let build = tree.files.get(&format!("{dir}/build.rs"));
+            if is_read && !build.is_some_and(|build| build.contains(&watch)) {
+                faults.push(format!("{dir} is not built again when {path} is edited"));
+            }
+        }
+    }
+    faults
+}
+
 /// SQL stands in `queries/`, where Postgres has checked it.
 pub(crate) fn no_sql_stands_in_rust(tree: &Tree) -> Vec<String> {
     let mut faults = Vec::new();

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use crate::checks::CHECKS;
+
 /// One change that makes a guard let everybody through.
 #[derive(Clone, Debug)]
 pub(crate) struct Mutant {
@@ -14,12 +16,9 @@ pub(crate) struct Mutant {
 }
 
 impl Mutant {
-    /// The tests that stand next to it, where there are any.
-    pub(crate) fn tests(&self) -> Vec<&str> {
-        match self.path.strip_prefix("shared/").and_then(|path| path.split_once("/src/")) {
-            Some((floor, _file)) => vec!["-p", floor, "--lib"],
-            None => Vec::new(),
-        }
+    /// Whether it is a contract, whose own compiler may be what notices.
+    pub(crate) fn is_contract(&self) -> bool {
+        self.path.starts_with("proto/")
     }
 }
 
@@ -31,41 +30,6 @@ const HARMLESS: [(&str, &str); 1] = [(
     "queries/database/drop_expired_answer.sql",
     "more answers go that have expired: nobody is given those anyway",
 )];
-
-/// Checks in Rust: where they are, and what they are without.
-const CHECKS: [(&str, &str, &str); 11] = [
-    ("shared/layers/src/authenticate.rs", "self.revocations.check(&person).await?;", ""),
-    (
-        "shared/layers/src/authenticate.rs",
-        "if any_of.iter().any(",
-        "if !any_of.is_empty() || any_of.iter().any(",
-    ),
-    (
-        "shared/layers/src/authenticate.rs",
-        "if callers.contains(",
-        "if !callers.is_empty() || callers.contains(",
-    ),
-    ("shared/layers/src/authenticate.rs", "has_one(&person, any_of)?;", ""),
-    ("shared/layers/src/authenticate.rs", "is_one(&name, callers)?;", ""),
-    (
-        "shared/identity/src/verifier.rs",
-        "visit.callee.as_str() != callee",
-        "visit.callee.as_str().is_empty()",
-    ),
-    ("shared/identity/src/signed.rs", "return Err(Error::Invalid(\"signature\"));", ""),
-    ("shared/revocation/src/standing.rs", "self.is_disabled\n", "false\n"),
-    (
-        "shared/revocation/src/standing.rs",
-        "person.auth_time < self.valid_from",
-        "person.auth_time < 0",
-    ),
-    ("shared/revocation/src/standing.rs", "over.contains(&person.auth_time)", "over.is_empty()"),
-    (
-        "shared/revocation/src/standing.rs",
-        "person.issue_time < self.issued_from",
-        "person.issue_time < 0",
-    ),
-];
 
 /// A check in a model, which functions call by this name.
 const VISIBLE: &str = ".is_visible_to(";
@@ -85,12 +49,7 @@ pub(crate) fn mutants(root: &Path) -> Vec<Mutant> {
     for (path, text) in files(root, "functions", ".rs") {
         mutants.extend(blind_checks(&path, &text));
     }
-    mutants.extend(CHECKS.iter().map(|(path, from, to)| {
-        let text = fs::read_to_string(root.join(path)).expect("a source of ours");
-        assert!(text.contains(from), "{path} no longer has {from:?}");
-        let name = format!("{path}: without {}", from.trim());
-        Mutant { name, path: (*path).to_owned(), text: text.replacen(from, to, 1) }
-    }));
+    mutants.extend(CHECKS.iter().map(|check| check.taken_away(root)));
     mutants
 }
 

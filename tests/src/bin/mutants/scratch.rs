@@ -3,29 +3,21 @@
 use std::{
     fmt::Write,
     fs,
-    io::Read,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    thread::sleep,
-    time::Duration,
+    process::Command,
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
-use tokio::time::Instant;
+use serde_json::Value;
 
-use crate::list::Mutant;
+use crate::{list::Mutant, suite::Suite};
 
-/// How long one build and its tests may take. The first build is of everything.
-const TEST_MAX: Duration = Duration::from_mins(20);
-
-const POLL: Duration = Duration::from_millis(50);
-
-/// What the tests say.
-pub(crate) enum Outcome {
-    /// Nothing was noticed, in something that was built for it or in what there was already.
-    Green { is_built: bool },
-    /// Something was, by this.
-    Red(String),
+/// What became of a build.
+pub(crate) enum Built {
+    /// Tests, and whether there was nothing to build for them.
+    Suite { suite: Suite, is_fresh: bool },
+    /// The compiler, or a build script, has refused.
+    Refused(String),
 }
 
 /// A copy under `target/mutants`.
@@ -67,7 +59,11 @@ impl Scratch {
     ) -> Result<impl FnOnce() -> Result<(), String>, String> {
         let path = self.tree.join(&mutant.path);
         let before = fs::read(&path).map_err(told)?;
-        let described = self.describe(&before, &mutant.text)?;
+        let is_statement = mutant.path.ends_with(".sql");
+        let described = match is_statement {
+            true => Some(self.describe(&before, &mutant.text)?),
+            false => None,
+        };
         put(&path, mutant.text.as_bytes())?;
         Ok(move || {
             if let Some(described) = described {
@@ -77,9 +73,14 @@ impl Scratch {
         })
     }
 
+    /// Makes Cargo build a mutant again that was applied.
+    pub(crate) fn touch(&self, mutant: &Mutant) -> Result<(), String> {
+        fs::write(self.tree.join(&mutant.path), &mutant.text).map_err(told)
+    }
+
     /// A statement that is changed in nothing but its rows has the same columns and parameters:
     /// what Postgres has said of the one holds for the other.
-    fn describe(&self, before: &[u8], after: &str) -> Result<Option<PathBuf>, String> {
+    fn describe(&self, before: &[u8], after: &str) -> Result<PathBuf, String> {
         let file = |text: &[u8]| {
             let mut hash = String::new();
             for byte in digest(&SHA256, text).as_ref() {
@@ -88,61 +89,39 @@ impl Scratch {
             (self.tree.join(format!(".sqlx/query-{hash}.json")), hash)
         };
         let (described, _hash) = file(before);
-        let Ok(text) = fs::read(described) else { return Ok(None) };
-        let mut json: serde_json::Value = serde_json::from_slice(&text).map_err(told)?;
+        let text = fs::read(described).map_err(|error| format!("no description: {error}"))?;
+        let mut json: Value = serde_json::from_slice(&text).map_err(told)?;
         let (path, hash) = file(after.as_bytes());
         json["query"] = after.into();
         json["hash"] = hash.into();
         put(&path, json.to_string().as_bytes())?;
-        Ok(Some(path))
+        Ok(path)
     }
 
-    /// Runs `cargo test` with these arguments.
-    pub(crate) fn test(&self, arguments: &[&str]) -> Result<Outcome, String> {
-        let mut cargo = Command::new("cargo")
-            .arg("test")
+    /// Builds the tests that `cargo test` would run with these arguments.
+    pub(crate) fn build(&self, arguments: &[String]) -> Result<Built, String> {
+        let output = Command::new("cargo")
+            .args(["test", "--no-run", "--message-format=json-render-diagnostics"])
             .args(arguments)
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.target)
             .env_remove("RUSTFLAGS")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
+            .output()
             .map_err(|error| format!("cargo: {error}"))?;
-        let (mut out, mut err) = (cargo.stdout.take(), cargo.stderr.take());
-        let read = std::thread::spawn(move || {
-            let mut text = String::new();
-            // What cannot be read is not told; the exit code says enough.
-            let _read = out.as_mut().map(|out| out.read_to_string(&mut text));
-            text
-        });
-        let drained = std::thread::spawn(move || {
-            let mut text = String::new();
-            let _read = err.as_mut().map(|err| err.read_to_string(&mut text));
-            text
-        });
-        let give_up = Instant::now() + TEST_MAX;
-        let status = loop {
-            if let Some(status) = cargo.try_wait().map_err(told)? {
-                break status;
-            }
-            if Instant::now() > give_up {
-                cargo.kill().map_err(told)?;
-                return Err(format!("not over after {} s", TEST_MAX.as_secs()));
-            }
-            sleep(POLL);
-        };
-        let (out, err) = (read.join().unwrap_or_default(), drained.join().unwrap_or_default());
-        if status.success() {
-            return Ok(Outcome::Green { is_built: err.contains(" Compiling ") });
+        if !output.status.success() {
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            let error = told.lines().find(|line| line.trim_start().starts_with("error"));
+            return Ok(Built::Refused(error.unwrap_or("without words").to_owned()));
         }
-        let failed = out.lines().find(|line| line.ends_with("FAILED"));
-        let refused = err.lines().find(|line| line.trim_start().starts_with("error"));
-        Ok(Outcome::Red(match (failed, refused) {
-            (Some(test), _) => test.replace(" ... FAILED", ""),
-            (None, Some(error)) => format!("does not build: {error}"),
-            (None, None) => "red".to_owned(),
-        }))
+        let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+        let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let suite = messages.filter(|it| it["profile"]["test"] == true).find_map(|message| {
+            let executable = message["executable"].as_str()?.into();
+            let dir = Path::new(message["manifest_path"].as_str()?).parent()?.to_owned();
+            let is_fresh = message["fresh"] == true;
+            Some(Built::Suite { suite: Suite { executable, dir }, is_fresh })
+        });
+        suite.ok_or_else(|| format!("{arguments:?} builds no tests"))
     }
 }
 

@@ -1,0 +1,61 @@
+//! Which tests stand near a file: those are tried first, and then the rest.
+
+/// One build of tests, and which of them are run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Stage {
+    /// What `cargo test` is told to build.
+    pub(crate) build: Vec<String>,
+    /// Parts of the names of those that are run; none are all.
+    pub(crate) tests: Vec<&'static str>,
+}
+
+/// What notices a change in a folder soonest, by the folder's name.
+const NEAR: [(&str, &[&str]); 9] = [
+    ("auth", &["auth::", "roles::"]),
+    ("changes", &["watch::"]),
+    ("database", &["once::", "erase::"]),
+    ("identity", &["identity::", "attacks::access"]),
+    ("layers", &["attacks::access", "revocation::"]),
+    ("page", &["user::pages"]),
+    ("revocation", &["revocation::"]),
+    ("ticket", &["user::pages", "watch::cursors"]),
+    ("user", &["user::", "erase::", "watch::access"]),
+];
+
+/// Everything that looks at who has what.
+const ALL: [&str; 9] = [
+    "attacks::",
+    "auth::",
+    "user::",
+    "erase::",
+    "once::",
+    "identity::",
+    "revocation::",
+    "roles::",
+    "watch::",
+];
+
+/// What a change of the file at `path` is tried with, in this order.
+pub(crate) fn stages(path: &str) -> Vec<Stage> {
+    let parts: Vec<_> = path.split('/').collect();
+    let (is_floor, folder) = match parts[..] {
+        ["proto", _, folder, ..] | ["queries" | "functions", folder, ..] => (false, folder),
+        ["shared", folder, ..] => (true, folder),
+        _ => (false, ""),
+    };
+    let build = |arguments: &[&str]| arguments.iter().map(ToString::to_string).collect();
+    let suite: Vec<_> = build(&["-p", "tests", "--test", "it"]);
+    let mut stages = Vec::new();
+    if is_floor {
+        // Its own, which are built in no time.
+        stages.push(Stage { build: build(&["-p", folder, "--lib"]), tests: Vec::new() });
+    }
+    if parts[0] == "proto" {
+        stages.push(Stage { build: suite.clone(), tests: vec!["attacks::access"] });
+    }
+    if let Some((_, near)) = NEAR.iter().find(|(name, _)| *name == folder) {
+        stages.push(Stage { build: suite.clone(), tests: near.to_vec() });
+    }
+    stages.push(Stage { build: suite, tests: ALL.to_vec() });
+    stages
+}

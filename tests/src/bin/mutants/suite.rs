@@ -1,0 +1,120 @@
+//! A binary of tests: run until the first of them is red, which has to be red once more alone.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// How long all the tests of one run may take.
+const RUN_MAX: Duration = Duration::from_mins(15);
+
+/// How many tests may be red and then green again, before that is said of the suite itself.
+const FLAKES_MAX: usize = 5;
+
+/// Most tests wait for the database most of the time.
+const THREADS: &str = "4";
+
+/// What the tests say.
+pub(crate) enum Outcome {
+    /// Nothing was noticed.
+    Green,
+    /// Something was, by this test, twice.
+    Red(String),
+}
+
+/// How one run ended.
+enum Ended {
+    Well,
+    /// With this test red.
+    Test(String),
+    /// Without a word of which.
+    Otherwise(String),
+}
+
+/// Tests that were built.
+#[derive(Clone, Debug)]
+pub(crate) struct Suite {
+    pub(crate) executable: PathBuf,
+    /// Where they are run.
+    pub(crate) dir: PathBuf,
+}
+
+impl Suite {
+    /// Runs those whose names hold one of `tests`, or all.
+    pub(crate) fn run(&self, tests: &[&str]) -> Result<Outcome, String> {
+        let mut arguments: Vec<String> = tests.iter().map(ToString::to_string).collect();
+        for _flake in 0..=FLAKES_MAX {
+            match self.once(&arguments)? {
+                Ended::Well => return Ok(Outcome::Green),
+                Ended::Test(test) => {
+                    let alone = self.once(&["--exact".to_owned(), test.clone()])?;
+                    if !matches!(alone, Ended::Well) {
+                        return Ok(Outcome::Red(test));
+                    }
+                    eprintln!("    {test} was red and is green alone; it counts for nothing");
+                    arguments.extend(["--skip".to_owned(), test]);
+                }
+                Ended::Otherwise(how) => {
+                    if let Ended::Otherwise(_) = self.once(&arguments)? {
+                        return Ok(Outcome::Red(format!("the tests themselves: {how}")));
+                    }
+                }
+            }
+        }
+        Err(format!("more than {FLAKES_MAX} tests are red at times: the machine is too busy"))
+    }
+
+    fn once(&self, arguments: &[String]) -> Result<Ended, String> {
+        let mut child = Command::new(&self.executable)
+            .args(arguments)
+            .args(["--test-threads", THREADS])
+            .current_dir(&self.dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", self.executable.display()))?;
+        let ended = watch(&mut child);
+        // Whatever else it would have found, one is enough. Its database ends with it.
+        child.kill().unwrap_or_default();
+        let status = child.wait().map_err(|error| error.to_string())?;
+        Ok(match ended {
+            Some(ended) => ended,
+            None if status.success() => Ended::Well,
+            None => Ended::Otherwise(status.to_string()),
+        })
+    }
+}
+
+/// Waits for the first test that is red, or for the end, which has nothing to tell.
+fn watch(child: &mut Child) -> Option<Ended> {
+    let out = child.stdout.take()?;
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            let test = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED"));
+            if let Some(test) = test {
+                // Only the first is awaited.
+                let _is_awaited = tell.send(test.to_owned());
+            }
+        }
+    });
+    let give_up = Instant::now() + RUN_MAX;
+    match told.recv_timeout(give_up.saturating_duration_since(Instant::now())) {
+        Ok(test) => Some(Ended::Test(test)),
+        Err(RecvTimeoutError::Timeout) => {
+            Some(Ended::Otherwise(format!("not over after {} s", RUN_MAX.as_secs())))
+        }
+        Err(RecvTimeoutError::Disconnected) => {
+            // It has said all it has to say, and its status is the rest.
+            let _status = child.wait();
+            None
+        }
+    }
+}
