@@ -72,3 +72,8 @@ async fn restarts_and_kills_lose_and_double_nothing() {
 async fn a_write_that_is_dropped_leaves_nothing_behind() {
     hold(&["writes dropped"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_happens_once_and_beside_calls() {
+    hold(&["migrat"]).await;
+}

@@ -10,6 +10,9 @@ mod logs;
 mod alone;
 mod own;
 mod output;
+mod settings;
+mod surroundings;
+mod canaries;
 mod watchdog;
 mod tls;
 

@@ -15,6 +15,7 @@ mod crowds;
 mod stops;
 mod restarts;
 mod writes;
+mod migrations;
 
 use std::{future::Future, pin::Pin};
 
@@ -50,6 +51,7 @@ pub fn cases() -> Vec<Case> {
         stops::CASES,
         restarts::CASES,
         writes::CASES,
+        migrations::CASES,
     ]
     .concat()
 }

@@ -10,4 +10,6 @@ mod store;
 mod remote;
 
 pub use remote::Settings;
+#[cfg(fuzzing)]
+pub use remote::made_of;
 pub use service::service;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use call::Call;
 use chassis::Own;
 use fault::{Fault, Reason};
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use identity::{UserId, safe_url};
 use outbound::{Http, Outbound, Request, Url};
 use serde_json::{Map, Value, json};
@@ -197,10 +197,7 @@ impl Toolkit {
     ) -> Result<Map<String, Value>, Error> {
         let message = json!({"localId": [user_id.as_str()]});
         let answer = self.administer(call, "lookup", &message).await?;
-        let user = answer.pointer("/users/0").ok_or(Refusal::NoAccount)?;
-        let claims = user.get("customAttributes").and_then(Value::as_str).unwrap_or("{}");
-        // What is no object is replaced: no token says any of it.
-        Ok(serde_json::from_str(claims).unwrap_or_default())
+        claims_of(&answer)
     }
 
     /// Replaces the custom claims of an account.
@@ -247,18 +244,31 @@ impl Toolkit {
 
     async fn send(&self, call: &Call, to: &Http, request: Request) -> Result<Value, Error> {
         let answer = to.call(call, &request).await?;
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        if answer.status.is_success() {
-            return Ok(body);
-        }
-        let message = body.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
-        let word = message.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_');
-        let word: String = word.take(WORD_CHARS_MAX).collect();
-        match Refusal::of(&word) {
-            Some(refusal) => Err(refusal.into()),
-            None => Err(Error::Unexpected { status: answer.status.as_u16(), word }),
-        }
+        said(answer.status, &answer.body)
     }
+}
+
+/// What Firebase has said.
+fn said(status: StatusCode, body: &[u8]) -> Result<Value, Error> {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    if status.is_success() {
+        return Ok(body);
+    }
+    let message = body.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
+    let word = message.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_');
+    let word: String = word.take(WORD_CHARS_MAX).collect();
+    match Refusal::of(&word) {
+        Some(refusal) => Err(refusal.into()),
+        None => Err(Error::Unexpected { status: status.as_u16(), word }),
+    }
+}
+
+/// The custom claims of the one account that was looked up.
+fn claims_of(answer: &Value) -> Result<Map<String, Value>, Error> {
+    let user = answer.pointer("/users/0").ok_or(Refusal::NoAccount)?;
+    let claims = user.get("customAttributes").and_then(Value::as_str).unwrap_or("{}");
+    // What is no object is replaced: no token says any of it.
+    Ok(serde_json::from_str(claims).unwrap_or_default())
 }
 
 fn text(answer: &Value, name: &str) -> Result<String, Error> {
@@ -319,4 +329,17 @@ impl From<Refusal> for Fault {
         };
         Self::new(reason).because(refusal)
     }
+}
+
+/// What the fuzzers call: what is made of an answer of Firebase, or the word it says no with. It is
+/// in no other build.
+#[cfg(fuzzing)]
+pub fn made_of(status: u16, body: &[u8]) -> Result<(Option<String>, usize), String> {
+    let answer = StatusCode::from_u16(status).map_err(|_none| String::new());
+    let said = said(answer?, body).map_err(|error| match error {
+        Error::Unexpected { word, .. } => word,
+        _ => String::new(),
+    })?;
+    let claims = claims_of(&said).map_or(0, |claims| claims.len());
+    Ok((text(&said, "idToken").ok(), claims))
 }

@@ -51,6 +51,11 @@ impl Cursors {
         Ok(Self(Signer::of(pool, "cursor", call, &watched).await?))
     }
 
+    #[cfg(fuzzing)]
+    pub(crate) fn new(signer: Signer) -> Self {
+        Self(signer)
+    }
+
     pub(crate) fn write(&self, epoch: Uuid, place: Place) -> String {
         let (xid, sequence) = (place.xid.to_be_bytes(), place.sequence.to_be_bytes());
         self.0.seal(&[&[VERSION], &epoch.as_bytes()[..], &xid, &sequence].concat())

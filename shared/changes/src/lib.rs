@@ -20,6 +20,8 @@ mod log;
 mod store;
 mod told;
 mod watch;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 
 pub use hub::Hub;
 pub use log::Log;

@@ -18,6 +18,8 @@ mod stream;
 mod health;
 mod reflection;
 mod internal;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 
 pub use command::Command;
 pub use function::{Build, Context, Function, Own, Ready};

@@ -123,6 +123,8 @@ async fn migrate(settings: &Settings) -> Result<ExitCode, Stop> {
                 tracing::info!(applied, "the schema is up to date");
                 Ok(ExitCode::SUCCESS)
             }
+            // The database is not the one that this binary is for, or is broken by hand.
+            Err(error) if error.is_mismatch() => Err(Stop::new(EX_CONFIG, &error)),
             Err(error) => Err(Stop::new(EX_UNAVAILABLE, &error)),
         },
     }

@@ -162,7 +162,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// How long the answer may be used, within bounds: neither a fetch per call nor one a year.
-fn max_age(headers: &HeaderMap) -> Duration {
+pub(crate) fn max_age(headers: &HeaderMap) -> Duration {
     let values = headers.get_all(header::CACHE_CONTROL).iter();
     let mut directives = values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
     let seconds = directives.find_map(|directive| {

@@ -1,12 +1,17 @@
 //! What the fuzzers call. It is in no other build.
 
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::HeaderMap;
 use jsonwebtoken::crypto::aws_lc;
 
 use crate::{
-    Error, Person,
+    Error, Person, fetch,
     keys::{self, Key},
     service,
     token::{self, Rules},
+    x509,
 };
 
 /// A key set that was read.
@@ -48,4 +53,15 @@ pub fn service(claims: &[u8], callee: &str, issuer: &str, now: i64) -> Option<St
     let rules = Rules { audience: callee, issuer, skew_secs: 30 };
     let visit = service::visit(claims, rules, None, now).ok()?;
     Some(visit.caller.as_str().to_owned())
+}
+
+/// The modulus and the exponent of a certificate's key.
+pub fn certificate(der: &[u8]) -> Option<[Vec<u8>; 2]> {
+    let pem = format!("{}{}{}", x509::BEGIN, STANDARD.encode(der), x509::END);
+    x509::numbers(&pem).map(|numbers| [numbers.modulus, numbers.exponent])
+}
+
+/// How long the keys of an answer with these headers are used.
+pub fn max_age(headers: &HeaderMap) -> Duration {
+    fetch::max_age(headers)
 }

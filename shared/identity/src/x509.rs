@@ -7,8 +7,8 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-const BEGIN: &str = "-----BEGIN CERTIFICATE-----\n";
-const END: &str = "\n-----END CERTIFICATE-----";
+pub(crate) const BEGIN: &str = "-----BEGIN CERTIFICATE-----\n";
+pub(crate) const END: &str = "\n-----END CERTIFICATE-----";
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;

@@ -1,10 +1,10 @@
 //! What the fuzzers call. It is in no other build.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, net::IpAddr};
 
 use tower::{ServiceExt, service_fn};
 
-use crate::{Request, Response, protocols::Protocols};
+use crate::{Proxy, Request, Response, protocols::Protocols};
 
 /// What becomes of a request whose body is sent back as its answer, in its client's shape.
 pub async fn through_protocols(request: Request, message_bytes_max: usize) -> Response {
@@ -18,4 +18,9 @@ pub async fn through_protocols(request: Request, message_bytes_max: usize) -> Re
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+/// Where a request comes from, by the word of Fly's proxy.
+pub fn address(request: &Request) -> Option<IpAddr> {
+    Proxy::Fly.address(request)
 }

@@ -46,6 +46,8 @@ use clock::Clock;
 use telemetry::metrics::Metrics;
 
 use crate::{dependency::Dependency, series::Families};
+#[cfg(fuzzing)]
+pub mod fuzzing;
 
 pub use crate::{
     error::{Error, Told},

@@ -4,6 +4,9 @@
 //! ended, never a number of rows: rows that come and go meanwhile make no page repeat or skip
 //! others.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 use std::time::Duration;
 
 use call::Call;

@@ -47,6 +47,15 @@ pub enum Error {
     Migrate(#[source] MigrateError),
 }
 
+impl Error {
+    /// Whether the database was migrated by something else than what this binary knows: no repeat
+    /// cures that.
+    pub fn is_mismatch(&self) -> bool {
+        let Self::Migrate(error) = self else { return false };
+        matches!(error, MigrateError::VersionMismatch(_) | MigrateError::Dirty(_))
+    }
+}
+
 fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!("../../queries/migrations");
     migrator.dangerous_set_table_name("mayfly.migrations");

@@ -67,7 +67,7 @@ impl std::fmt::Debug for Env {
 }
 
 /// Reads a settings file: the names of the environment in lower case.
-fn file(text: &str) -> Result<BTreeMap<String, String>, Error> {
+pub(crate) fn file(text: &str) -> Result<BTreeMap<String, String>, Error> {
     // The parser's own message quotes the line, which may hold a secret.
     let table: toml::Table = toml::from_str(text).map_err(|_unquotable| Error::NotToml)?;
     table

@@ -7,6 +7,8 @@
 mod env;
 mod reader;
 mod secret;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 
 pub use env::{Env, Error};
 pub use reader::{Declared, Need, Problem, Problems, Reader, Setting};

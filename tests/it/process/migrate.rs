@@ -56,6 +56,26 @@ async fn an_empty_database_is_migrated_and_a_second_time_left_alone() {
     assert_eq!(again, applied);
 }
 
+/// Another binary's database, or one that was mended by hand: no repeat cures that.
+#[tokio::test]
+async fn a_ledger_that_says_otherwise_is_a_fault_of_the_setting() {
+    for (change, back) in [
+        ("set checksum = 'x' where version = 2", "migration 2 was previously applied"),
+        ("set success = false where version = 3", "migration 3"),
+    ] {
+        let database = world().new_database().await;
+        let url = world().owner_url(&database);
+        let mut owner = PgConnection::connect(&url).await.unwrap();
+        run(&mut owner, &format!("update mayfly.migrations {change}")).await;
+        let ledger = "select count(*) from mayfly.migrations where success and checksum <> 'x'";
+        let before = count(&mut owner, ledger).await;
+        let ended = Program::run(&mut Environment::of(&url).command(&["migrate"]), secs(10)).await;
+        assert_eq!(ended.code(), Some(78), "{ended:?}");
+        assert!(ended.stderr.contains(back), "{ended:?}");
+        assert_eq!(count(&mut owner, ledger).await, before, "nothing was changed");
+    }
+}
+
 #[tokio::test]
 async fn two_at_once_are_one_after_the_other() {
     let (url, _owner) = empty().await;

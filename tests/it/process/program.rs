@@ -48,6 +48,9 @@ pub(crate) fn command(program: impl AsRef<Path>) -> Command {
 /// The `user` function.
 pub(crate) const USER: &str = env!("CARGO_BIN_EXE_run-user");
 
+/// The `auth` function.
+pub(crate) const AUTH: &str = env!("CARGO_BIN_EXE_run-auth");
+
 /// Every function in one process.
 pub(crate) const ALL: &str = env!("CARGO_BIN_EXE_run-all");
 

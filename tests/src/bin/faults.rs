@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
     // The server is this program once more.
-    if std::env::args().nth(1).as_deref() == Some("serve") {
+    if matches!(std::env::args().nth(1).as_deref(), Some("serve" | "migrate")) {
         return chassis::run("user", user::service);
     }
     let arguments: Vec<_> = std::env::args().skip(1).collect();

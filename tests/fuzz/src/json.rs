@@ -1,10 +1,8 @@
 //! JSON of every message that an RPC takes: what is read is written and read again to the same bytes.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use proto::METHODS;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let Some((&which, text)) = data.split_first() else { return };
     let method = METHODS[usize::from(which) % METHODS.len()];
     if let Some(json) = &method.json {
@@ -16,4 +14,4 @@ fuzz_target!(|data: &[u8]| {
             serde_json::from_slice::<serde_json::Value>(&written).expect("we write JSON");
         }
     }
-});
+}

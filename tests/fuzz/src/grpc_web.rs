@@ -1,11 +1,9 @@
 //! A request in gRPC-Web or in a shape that is none: it is translated or refused, and always answered.
-#![no_main]
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, StreamBody};
-use libfuzzer_sys::fuzz_target;
 use tonic::{Status, body::Body};
 
 const TYPES: [&str; 8] = [
@@ -21,7 +19,7 @@ const TYPES: [&str; 8] = [
 
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let [kind, cut, rest @ ..] = data else { return };
     // The body comes in pieces, cut anywhere.
     let pieces = rest.chunks(usize::from(*cut) + 1).map(Bytes::copy_from_slice);
@@ -40,4 +38,4 @@ fuzz_target!(|data: &[u8]| {
         // base64 is a third longer, and the trailers come on top.
         assert!(body.to_bytes().len() <= rest.len() * 2 + 4096);
     }
-});
+}
