@@ -77,3 +77,8 @@ async fn a_write_that_is_dropped_leaves_nothing_behind() {
 async fn a_migration_happens_once_and_beside_calls() {
     hold(&["migrat"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_machine_is_enough_for_large_messages() {
+    hold(&["MiB of memory"]).await;
+}

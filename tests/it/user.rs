@@ -2,6 +2,7 @@
 
 mod fields;
 mod pages;
+mod times;
 
 use proto::user::v1::{
     CreateProfileRequest, GetProfileRequest, ListProfilesRequest, Profile, UpdateProfileRequest,

@@ -16,6 +16,7 @@ mod stops;
 mod restarts;
 mod writes;
 mod migrations;
+mod memory;
 
 use std::{future::Future, pin::Pin};
 
@@ -52,6 +53,7 @@ pub fn cases() -> Vec<Case> {
         restarts::CASES,
         writes::CASES,
         migrations::CASES,
+        memory::CASES,
     ]
     .concat()
 }

@@ -96,10 +96,20 @@ impl Gate {
             let _person = self.person(headers).await?;
             return Err(Forbidden::Service.into());
         };
-        let name = self.verifier.verify_service(token, method.function()).await?;
-        is_one(&name, callers)?;
-        Ok(name)
+        visitor(&self.verifier, token, method.function(), callers).await
     }
+}
+
+/// The function whose token it is, if it calls `callee` and is one of `callers`.
+async fn visitor(
+    verifier: &Verifier,
+    token: &str,
+    callee: &str,
+    callers: &[&str],
+) -> Result<ServiceName, BoxError> {
+    let name = verifier.verify_service(token, callee).await?;
+    is_one(&name, callers)?;
+    Ok(name)
 }
 
 /// Insists on one of some roles.
@@ -169,9 +179,90 @@ where
 
 #[cfg(test)]
 mod tests {
-    use identity::UserId;
+    use aws_lc_rs::{
+        rand::SystemRandom,
+        rsa::{KeyPair, KeySize},
+        signature::{KeyPair as _, RSA_PKCS1_SHA256},
+    };
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use clock::Clock;
+    use identity::{Settings, UserId};
+    use serde_json::{Value, json};
+    use settings::{Env, Reader};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+    use tokio_util::task::TaskTracker;
 
     use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+    const SERVICES: &str = "https://services.example.com";
+
+    fn encode(bytes: impl AsRef<[u8]>) -> String {
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// A function's own token.
+    fn token_of(pair: &KeyPair, caller: &str, callee: &str) -> String {
+        let header = json!({"alg": "RS256", "kid": "k1"});
+        let claims = json!({
+            "iss": SERVICES, "aud": callee, "sub": caller, "iat": NOW, "exp": NOW + 600,
+        });
+        let message = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
+        let mut signature = vec![0; pair.public_modulus_len()];
+        let random = SystemRandom::new();
+        pair.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature).unwrap();
+        format!("{message}.{}", encode(signature))
+    }
+
+    /// A verifier that knows the key, from whoever is asked for keys.
+    async fn knows(pair: &KeyPair) -> Verifier {
+        let public = pair.public_key();
+        let key = json!({
+            "kty": "RSA",
+            "kid": "k1",
+            "n": encode(public.modulus().big_endian_without_leading_zero()),
+            "e": encode(public.exponent().big_endian_without_leading_zero()),
+        });
+        let keys = json!({ "keys": [key] }).to_string();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/keys", listener.local_addr().unwrap());
+        TaskTracker::new().spawn(async move {
+            while let Ok((mut peer, _address)) = listener.accept().await {
+                let _asked = peer.read(&mut [0; 4096]).await;
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+                let answer = format!("{head}content-length: {}\r\n\r\n{keys}", keys.len());
+                let _taken = peer.write_all(answer.as_bytes()).await;
+            }
+        });
+        let env = Env::of([("FIREBASE_PROJECT_ID", "demo-test"), ("SERVICE_ISSUER", SERVICES)])
+            .with("JWKS_URL", url.clone())
+            .with("SERVICE_JWKS_URL", url);
+        let settings = Reader::new(&env).finish(Settings::read).unwrap();
+        Verifier::new(&settings, Clock::at(NOW), TaskTracker::new())
+    }
+
+    /// No RPC names a service yet, so that no call tries this through the whole stack.
+    #[tokio::test]
+    async fn a_good_token_of_a_function_that_is_not_named_is_refused() {
+        let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+        let verifier = knows(&pair).await;
+        let told = async |caller: &str, callee: &str| -> Value {
+            let token = token_of(&pair, caller, callee);
+            match visitor(&verifier, &token, "user", &["auth", "data"]).await {
+                Ok(name) => json!(name.as_str()),
+                Err(error) => json!([error.to_string()]),
+            }
+        };
+        assert_eq!(told("data", "user").await, "data");
+        let forbidden = json!(["the caller is not one of the services"]);
+        assert_eq!(told("nobody", "user").await, forbidden);
+        // Its own function is not one of its callers either.
+        assert_eq!(told("user", "user").await, forbidden);
+        assert!(told("data", "auth").await.is_array());
+    }
 
     #[test]
     fn one_of_the_roles_is_enough_and_none_is_not() {
