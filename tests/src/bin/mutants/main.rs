@@ -1,6 +1,6 @@
 //! `cargo run -p tests --bin mutants`: takes each access rule, owner predicate, claim check and
 //! binding away in turn, in a copy of this checkout, and shows that the build of the contract or a
-//! test turns red. A test counts when it is red alone once more.
+//! test turns red. A test counts when it is red alone as well, twice.
 //!
 //! The list is made from the sources: a new RPC or statement is in it without a line here.
 
@@ -20,7 +20,7 @@ use self::{
     list::Mutant,
     near::stages,
     scratch::{Built, Scratch},
-    suite::Outcome,
+    suite::{Doubted, Outcome},
 };
 
 const HELP: &str = "\
@@ -71,17 +71,18 @@ fn run(root: &Path, mutants: &[Mutant]) -> Result<Vec<Row>, String> {
     let start = Instant::now();
     let scratch = Scratch::of(root)?;
     eprintln!("building a copy, which takes minutes the first time");
-    are_green(&scratch, mutants)?;
+    let mut doubted = Doubted::default();
+    are_green(&scratch, mutants, &mut doubted)?;
     eprintln!("green without a mutant, after {} s", start.elapsed().as_secs());
     let mut rows = Vec::new();
     for mutant in mutants {
         let began = Instant::now();
         let undone = scratch.apply(mutant)?;
-        let mut noticed = notices(&scratch, mutant)?;
+        let mut noticed = notices(&scratch, mutant, &mut doubted)?;
         if noticed.is_none() {
             // Nothing is said of a test that is missing before it is missing twice.
             scratch.touch(mutant)?;
-            noticed = notices(&scratch, mutant)?;
+            noticed = notices(&scratch, mutant, &mut doubted)?;
         }
         undone()?;
         let row = Row { name: mutant.name.clone(), noticed, took: began.elapsed() };
@@ -93,7 +94,7 @@ fn run(root: &Path, mutants: &[Mutant]) -> Result<Vec<Row>, String> {
 }
 
 /// Insists that what the mutants are tried with is green without them.
-fn are_green(scratch: &Scratch, mutants: &[Mutant]) -> Result<(), String> {
+fn are_green(scratch: &Scratch, mutants: &[Mutant], doubted: &mut Doubted) -> Result<(), String> {
     let stages = mutants.iter().flat_map(|mutant| stages(&mutant.path));
     let mut seen = Vec::new();
     for stage in stages {
@@ -103,8 +104,8 @@ fn are_green(scratch: &Scratch, mutants: &[Mutant]) -> Result<(), String> {
         match scratch.build(&stage.build)? {
             Built::Refused(error) => return Err(format!("it does not build: {error}")),
             Built::Suite { suite, .. } => {
-                if let Outcome::Red(test) = suite.run(&stage.tests)? {
-                    return Err(format!("red without a mutant, twice: {test}"));
+                if let Outcome::Red(test) = suite.run(&stage.tests, doubted)? {
+                    return Err(format!("red without a mutant: {test}"));
                 }
             }
         }
@@ -114,7 +115,11 @@ fn are_green(scratch: &Scratch, mutants: &[Mutant]) -> Result<(), String> {
 }
 
 /// What notices a mutant that was applied, if anything does. What stands nearest is asked first.
-fn notices(scratch: &Scratch, mutant: &Mutant) -> Result<Option<String>, String> {
+fn notices(
+    scratch: &Scratch,
+    mutant: &Mutant,
+    doubted: &mut Doubted,
+) -> Result<Option<String>, String> {
     let mut last: Option<(Vec<String>, suite::Suite)> = None;
     for stage in stages(&mutant.path) {
         let suite = match last.take() {
@@ -133,7 +138,7 @@ fn notices(scratch: &Scratch, mutant: &Mutant) -> Result<Option<String>, String>
                 Built::Suite { suite, .. } => suite,
             },
         };
-        if let Outcome::Red(test) = suite.run(&stage.tests)? {
+        if let Outcome::Red(test) = suite.run(&stage.tests, doubted)? {
             return Ok(Some(test));
         }
         last = Some((stage.build, suite));

@@ -1,4 +1,4 @@
-//! A binary of tests: run until the first of them is red, which has to be red once more alone.
+//! A binary of tests: run until the first of them is red, which has to be red alone as well.
 
 use std::{
     io::{BufRead, BufReader},
@@ -14,8 +14,11 @@ use tokio::time::Instant;
 /// How long all the tests of one run may take.
 const RUN_MAX: Duration = Duration::from_mins(15);
 
-/// How many tests may be red and then green again, before that is said of the suite itself.
-const FLAKES_MAX: usize = 5;
+/// How often a test that was red is run alone: whoever is red at times is green in one of them.
+const ALONE: usize = 2;
+
+/// How many tests may be red at times, before that is said of the machine.
+const DOUBTED_MAX: usize = 10;
 
 /// Most tests wait for the database most of the time.
 const THREADS: &str = "4";
@@ -24,9 +27,13 @@ const THREADS: &str = "4";
 pub(crate) enum Outcome {
     /// Nothing was noticed.
     Green,
-    /// Something was, by this test, twice.
+    /// Something was, by this test, however often it was run.
     Red(String),
 }
+
+/// Tests that were red and then green: what they say counts for nothing from then on.
+#[derive(Debug, Default)]
+pub(crate) struct Doubted(Vec<String>);
 
 /// How one run ended.
 enum Ended {
@@ -47,18 +54,18 @@ pub(crate) struct Suite {
 
 impl Suite {
     /// Runs those whose names hold one of `tests`, or all.
-    pub(crate) fn run(&self, tests: &[&str]) -> Result<Outcome, String> {
-        let mut arguments: Vec<String> = tests.iter().map(ToString::to_string).collect();
-        for _flake in 0..=FLAKES_MAX {
+    pub(crate) fn run(&self, tests: &[&str], doubted: &mut Doubted) -> Result<Outcome, String> {
+        while doubted.0.len() <= DOUBTED_MAX {
+            let mut arguments: Vec<String> = tests.iter().map(ToString::to_string).collect();
+            arguments.extend(doubted.0.iter().flat_map(|test| ["--skip".to_owned(), test.clone()]));
             match self.once(&arguments)? {
                 Ended::Well => return Ok(Outcome::Green),
                 Ended::Test(test) => {
-                    let alone = self.once(&["--exact".to_owned(), test.clone()])?;
-                    if !matches!(alone, Ended::Well) {
+                    if self.is_red_alone(&test)? {
                         return Ok(Outcome::Red(test));
                     }
-                    eprintln!("    {test} was red and is green alone; it counts for nothing");
-                    arguments.extend(["--skip".to_owned(), test]);
+                    eprintln!("    {test} was red, and green alone: it counts for nothing");
+                    doubted.0.push(test);
                 }
                 Ended::Otherwise(how) => {
                     if let Ended::Otherwise(_) = self.once(&arguments)? {
@@ -67,7 +74,16 @@ impl Suite {
                 }
             }
         }
-        Err(format!("more than {FLAKES_MAX} tests are red at times: the machine is too busy"))
+        Err(format!("more than {DOUBTED_MAX} tests are red at times: the machine is too busy"))
+    }
+
+    fn is_red_alone(&self, test: &str) -> Result<bool, String> {
+        for _time in 0..ALONE {
+            if let Ended::Well = self.once(&["--exact".to_owned(), test.to_owned()])? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn once(&self, arguments: &[String]) -> Result<Ended, String> {
