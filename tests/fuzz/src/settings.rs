@@ -1,13 +1,19 @@
 //! Settings, a line each, and a settings file: what cannot be used is named and never repeated.
 
-use ::settings::{Env, fuzzing};
+use std::sync::LazyLock;
+
+use ::settings::{Declared, Env, fuzzing};
+
+/// Every setting that all functions have.
+static DECLARED: LazyLock<Vec<Declared>> =
+    LazyLock::new(|| chassis::fuzzing::settings(&Env::default()).1);
 
 pub(crate) fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(values) = fuzzing::file(text) {
         assert!(values.keys().all(|name| *name == name.to_uppercase()));
     }
-    let (_, declared) = chassis::fuzzing::settings(&Env::default());
+    let declared = &*DECLARED;
     let mut env = Env::default();
     for (line, one) in text.split('\n').zip(declared.iter().cycle()) {
         // A line's first character leaves it out, so that the next comes to another name.
