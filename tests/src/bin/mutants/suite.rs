@@ -52,6 +52,14 @@ pub(crate) struct Suite {
     pub(crate) dir: PathBuf,
 }
 
+impl Doubted {
+    /// Leaves a test out from now on.
+    pub(crate) fn add(&mut self, test: String, why: &str) {
+        eprintln!("    {why}, so that it counts for nothing: {test}");
+        self.0.push(test);
+    }
+}
+
 impl Suite {
     /// Runs those whose names hold one of `tests`, or all.
     pub(crate) fn run(&self, tests: &[&str], doubted: &mut Doubted) -> Result<Outcome, String> {
@@ -64,8 +72,7 @@ impl Suite {
                     if self.is_red_alone(&test)? {
                         return Ok(Outcome::Red(test));
                     }
-                    eprintln!("    {test} was red, and green alone: it counts for nothing");
-                    doubted.0.push(test);
+                    doubted.add(test, "red, and green alone");
                 }
                 Ended::Otherwise(how) => {
                     if let Ended::Otherwise(_) = self.once(&arguments)? {
