@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use clock::Clock;
 use database::{Pool, Result, Settings};
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
@@ -49,6 +50,7 @@ struct Inner {
     direct: PgConnectOptions,
     /// Tells this process' notifications from those of others.
     id: String,
+    clock: Clock,
     tasks: TaskTracker,
     watchers: Mutex<Watchers>,
     look: Notify,
@@ -78,12 +80,13 @@ pub(crate) struct Watcher {
 
 impl Hub {
     /// The hub of a process; it does nothing until somebody watches.
-    pub fn new(settings: &Settings, tasks: TaskTracker) -> Self {
+    pub fn new(settings: &Settings, clock: Clock, tasks: TaskTracker) -> Self {
         let direct = schema::options(settings.direct_url.expose());
         let direct = direct.expect("the settings have read the URL");
         Self(Arc::new(Inner {
             direct: direct.application_name("mayfly_listen"),
             id: Uuid::new_v4().simple().to_string(),
+            clock,
             tasks,
             watchers: Mutex::default(),
             look: Notify::new(),
@@ -97,6 +100,10 @@ impl Hub {
 
     pub(crate) fn id(&self) -> &str {
         &self.0.id
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     pub(crate) fn direct(&self) -> PgConnectOptions {

@@ -198,7 +198,7 @@ impl Parts {
         let outbound = Outbound::new(settings.outbound, &metrics, clock.clone(), None);
         let revocations = revocations(settings, &functions, clock, &tasks);
         count(&metrics, &verifier, &revocations);
-        let hub = changes::Hub::new(&settings.database, tasks.clone());
+        let hub = changes::Hub::new(&settings.database, clock.clone(), tasks.clone());
         let mut pools = Vec::new();
         for function in functions {
             let name = function.name;
