@@ -73,6 +73,17 @@ impl Watching {
         }
     }
 
+    /// The next change. It may come later than the word that nothing is left: what a transaction of
+    /// before may not see yet is told when that has ended.
+    async fn next_change(&mut self) -> Told {
+        loop {
+            match self.next().await {
+                Told::CaughtUp => {}
+                one => return one,
+            }
+        }
+    }
+
     /// Insists that nothing is told for a while.
     async fn is_silent(&mut self) {
         let told = timeout(Duration::from_millis(300), self.stream.message()).await;
