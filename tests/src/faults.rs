@@ -13,8 +13,12 @@ mod windows;
 mod heads;
 mod crowds;
 mod stops;
+mod sleeps;
 mod restarts;
+mod rolling;
+mod drains;
 mod writes;
+mod expired;
 
 use std::{future::Future, pin::Pin};
 
@@ -48,8 +52,12 @@ pub fn cases() -> Vec<Case> {
         heads::CASES,
         crowds::CASES,
         stops::CASES,
+        sleeps::CASES,
         restarts::CASES,
+        rolling::CASES,
+        drains::CASES,
         writes::CASES,
+        expired::CASES,
     ]
     .concat()
 }
