@@ -21,8 +21,8 @@ const STEP_MAX: Duration = Duration::from_mins(3);
 /// Where one kind of them is installed. Another run over the same folder waits for the file's end.
 fn folder(name: &str) -> (PathBuf, File) {
     let program = std::env::current_exe().expect("this program");
-    // Cargo marks the folder of everything that it builds.
-    let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
+    // Cargo keeps what it knows of the compiler in the folder of everything that it builds.
+    let target = program.ancestors().find(|folder| folder.join(".rustc_info.json").exists());
     let folder = target.expect("Cargo has built this program").join("tmp").join(name);
     fs::create_dir_all(&folder).expect("Cargo's folder is writable");
     let lock = File::create(folder.join("lock")).expect("Cargo's folder is writable");

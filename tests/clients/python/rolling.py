@@ -44,7 +44,8 @@ def main() -> None:
         call = write.future(message, timeout=TIMEOUT_SECS, metadata=metadata)
         call.add_done_callback(lambda call: ended(order, start, call))
 
-    options = [("grpc.service_config", service_config)]
+    # Of several addresses this client would make one authority, which no server may take.
+    options = [("grpc.service_config", service_config), ("grpc.default_authority", "mayfly")]
     with grpc.insecure_channel(addresses, options=options) as channel:
         write = channel.unary_unary(METHOD)
         for line in sys.stdin:
