@@ -99,6 +99,13 @@ fn gone(user_id: &str) -> Told {
     Told::Gone(user_id.to_owned())
 }
 
+/// Whether every entry of the log can be read: no transaction of before is open.
+async fn is_settled(app: &App) -> bool {
+    let unsettled = "select count(*) from mayfly.change
+                     where xid >= pg_snapshot_xmin(pg_current_snapshot())";
+    app.sql_count(unsettled).await == 0
+}
+
 async fn create(person: &Person, handle: &str) -> Profile {
     let profile =
         Profile { handle: handle.into(), display_name: handle.into(), ..Default::default() };

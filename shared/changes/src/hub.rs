@@ -15,12 +15,16 @@ use database::{Pool, Result, Settings};
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, error::Elapsed, sleep, sleep_until, timeout},
 };
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::{cursor::Place, listen::listen, store};
+use crate::{
+    cursor::Place,
+    listen::listen,
+    store::{self, READ_MAX},
+};
 
 /// How often the log is looked at for those who watch, told to or not.
 const POLL: Duration = Duration::from_secs(1);
@@ -185,17 +189,13 @@ impl Hub {
             if self.watchers().stop_if_unwatched() {
                 return;
             }
-            let seen = self.look(pool, &mut tail).await;
-            if let (Err(error), false) = (&seen, is_failing) {
-                let error = error as &dyn std::error::Error;
-                tracing::warn!(error, "the change log cannot be looked at");
-            }
-            is_failing = seen.is_err();
+            let seen = timeout(READ_MAX, self.look(pool, &mut tail)).await;
+            is_failing = has_failed(&seen, is_failing);
             held_up = match seen {
-                Ok(Seen::All) | Err(_) => Duration::ZERO,
-                Ok(Seen::Some) => LOOK_EVERY_MIN,
+                Ok(Ok(Seen::All) | Err(_)) | Err(_) => Duration::ZERO,
+                Ok(Ok(Seen::Some)) => LOOK_EVERY_MIN,
                 // What is held up appears when an older transaction ends, which nobody tells.
-                Ok(Seen::NothingNew) => (held_up * 2).clamp(LOOK_EVERY_MIN, POLL),
+                Ok(Ok(Seen::NothingNew)) => (held_up * 2).clamp(LOOK_EVERY_MIN, POLL),
             };
             wait = if held_up.is_zero() { POLL } else { held_up };
             sleep(LOOK_EVERY_MIN).await;
@@ -252,6 +252,19 @@ enum Seen {
     Some,
     /// Nothing, and all there is waits for older transactions.
     NothingNew,
+}
+
+/// Whether a look has failed, which is told unless the last one had as well.
+fn has_failed(seen: &std::result::Result<Result<Seen>, Elapsed>, is_known: bool) -> bool {
+    let error: &dyn std::error::Error = match seen {
+        Ok(Ok(_seen)) => return false,
+        Ok(Err(error)) => error,
+        Err(elapsed) => elapsed,
+    };
+    if !is_known {
+        tracing::warn!(error, "the change log cannot be looked at");
+    }
+    true
 }
 
 async fn sweep(pool: Pool) {

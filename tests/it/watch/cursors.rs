@@ -4,7 +4,7 @@ use proto::user::v1::ListProfilesRequest;
 use tests::{App, until};
 use tonic::{Code, Status};
 
-use super::{LIMIT, Watching, create, say, told};
+use super::{LIMIT, Watching, create, is_settled, say, told};
 
 fn refused(watching: Result<Watching, Status>) -> (Code, String, Vec<String>) {
     let status = watching.map(|_watching| ()).unwrap_err();
@@ -67,9 +67,7 @@ async fn a_cursor_is_told_when_it_is_older_than_the_log() {
     // A day passes. The log is swept when something is appended, by a process that has not yet.
     app.sql("update mayfly.change set create_time = create_time - interval '25 hours'").await;
     // Nor are entries dropped that a transaction of before may not see yet.
-    let unsettled = "select count(*) from mayfly.change
-                     where xid >= pg_snapshot_xmin(pg_current_snapshot())";
-    until("nothing older runs", LIMIT, || async { app.sql_count(unsettled).await == 0 }).await;
+    until("nothing older runs", LIMIT, || async { is_settled(&app).await }).await;
     let app = App::builder().database(&app.database).start().await;
     let ada = app.person("ada-uid");
     let said = say(&ada, "today").await;

@@ -59,7 +59,7 @@ pub(super) struct Instance<'f> {
 impl<'f> Instance<'f> {
     /// On a loopback address of its own, where nobody else is given ports.
     pub(super) fn start(field: &'f Field, host: u8) -> Self {
-        let first = field.server(&[("LISTEN_ADDR", &format!("127.0.0.{host}:0"))]);
+        let first = serve(field, &format!("127.0.0.{host}:0"));
         Self { field, address: first.address, server: Some(first) }
     }
 
@@ -69,14 +69,19 @@ impl<'f> Instance<'f> {
         server.signal(signal);
         let ended = server.ended(Duration::from_secs(10)).await;
         drop(server);
-        let address = self.address.to_string();
-        self.server = Some(self.field.server(&[("LISTEN_ADDR", &address)]));
+        self.server = Some(serve(self.field, &self.address.to_string()));
         ended.is_some_and(|(_took, ended_with)| ended_with == code)
     }
 
     fn memory_mib(&self) -> f64 {
         self.server.as_ref().and_then(Server::memory_mib).unwrap_or_default()
     }
+}
+
+/// What is tried is the restart: a machine that is busy besides does not make the pool the reason
+/// why a call fails.
+fn serve(field: &Field, address: &str) -> Server {
+    field.server(&[("LISTEN_ADDR", address), ("DB_WAIT_MS_MAX", "5000")])
 }
 
 /// What clients went through.

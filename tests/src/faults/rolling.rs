@@ -112,7 +112,9 @@ async fn under(field: &Field, client: Command, names: (&str, u8)) -> Seen {
         is_done.store(true, Ordering::Relaxed);
         ended
     };
-    let (told, (restarts, unclean)) = tokio::join!(client.write(prefix, &is_done), restarting);
+    let every = field.pick(Duration::from_millis(40), Duration::from_millis(10));
+    let writing = client.write(prefix, every, &is_done);
+    let (told, (restarts, unclean)) = tokio::join!(writing, restarting);
     seen.note(unclean == 0, format!("{restarts} restarts, {unclean} of them not with 0"));
     let Told { calls, ended, slowest_ms } = told;
     let is_good = calls > 0 && ended.len() == 1 && ended.get("OK") == Some(&calls);
@@ -158,11 +160,11 @@ impl Client {
         Self { process, orders, answers }
     }
 
-    /// Begins a hundred writes a second until it is told to stop.
-    async fn write(self, prefix: &str, is_done: &AtomicBool) -> Told {
+    /// Begins a write every so often, until it is told to stop.
+    async fn write(self, prefix: &str, every: Duration, is_done: &AtomicBool) -> Told {
         let Self { mut process, mut orders, answers } = self;
         let ordering = async {
-            let mut ticks = interval(Duration::from_millis(10));
+            let mut ticks = interval(every);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut calls = 0;
             while !is_done.load(Ordering::Relaxed) {

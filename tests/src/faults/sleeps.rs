@@ -240,7 +240,6 @@ async fn two_hours(field: &Field) -> Seen {
         seen.insist(until_more(field, listening).await, "nobody listens after");
         made_most = made_most.max(machine.database.made() - made);
         drop(watching);
-        machine.database.cut();
     }
     let limit = field.pick(FIRST_OK_BESIDE_OTHERS_MAX, FIRST_OK_MAX);
     let millis = slowest.as_secs_f64() * 1e3;
