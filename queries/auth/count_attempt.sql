@@ -1,6 +1,8 @@
 -- auth.count_attempt: counts an attempt before it is made, unless it comes too early; tells which it is.
 --
 -- What is older than a day counts no longer, and a few such rows of others are dropped on the way.
+-- The time is that of whoever asks, whose clock may be slow, or set back since: what was not blocked
+-- is not so by another clock, and what is blocked for longer than anything ever is, is not blocked.
 with old as materialized (
     select subject
     from mayfly_auth.attempt
@@ -24,6 +26,9 @@ set
         when known.attempt_time < $2 - interval '1 day' then 1
         else known.count + 1
     end,
+    blocked_until = $2,
     attempt_time = $2
-where known.blocked_until <= $2
+where
+    known.blocked_until <= greatest($2, known.attempt_time)
+    or known.blocked_until > $2 + interval '15 minutes'
 returning count

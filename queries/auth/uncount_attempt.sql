@@ -2,5 +2,5 @@
 update mayfly_auth.attempt
 set
     count = greatest(count - 1, 0),
-    blocked_until = $2
+    blocked_until = least($2, attempt_time)
 where subject = $1

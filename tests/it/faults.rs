@@ -64,8 +64,28 @@ async fn signals_end_it_in_time_and_sleep_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_slept_serves_at_once_and_believes_nothing_old() {
+    hold(&["suspended for two hours", "a clock that is slow"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restarts_and_kills_lose_and_double_nothing() {
     hold(&["two instances", "kill -9"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rolling_restarts_fail_no_call_of_other_peoples_clients() {
+    hold(&["rolling restarts"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_goes_on_over_drains() {
+    hold(&["drained again"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_no_time_left_is_told_and_gives_back_what_it_had() {
+    hold(&["expire while", "reach their deadline", "cancelled at random"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -73,6 +73,17 @@ impl Watching {
         }
     }
 
+    /// The next change. It may come later than the word that nothing is left: what a transaction of
+    /// before may not see yet is told when that has ended.
+    async fn next_change(&mut self) -> Told {
+        loop {
+            match self.next().await {
+                Told::CaughtUp => {}
+                one => return one,
+            }
+        }
+    }
+
     /// Insists that nothing is told for a while.
     async fn is_silent(&mut self) {
         let told = timeout(Duration::from_millis(300), self.stream.message()).await;
@@ -86,6 +97,13 @@ fn told(profile: &Profile) -> Told {
 
 fn gone(user_id: &str) -> Told {
     Told::Gone(user_id.to_owned())
+}
+
+/// Whether every entry of the log can be read: no transaction of before is open.
+async fn is_settled(app: &App) -> bool {
+    let unsettled = "select count(*) from mayfly.change
+                     where xid >= pg_snapshot_xmin(pg_current_snapshot())";
+    app.sql_count(unsettled).await == 0
 }
 
 async fn create(person: &Person, handle: &str) -> Profile {

@@ -147,9 +147,9 @@ impl AppBuilder {
         let (address, internal_address) = (server.address(), server.internal_address());
         let (stop, stopped) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "the test's runtime ends it")]
-        let serving = tokio::spawn(server.serve(async {
-            let _told = stopped.await;
-        }));
+        let serving = tokio::spawn(async {
+            let _ended = server.serve(async { drop(stopped.await) }).await;
+        });
         App { address, internal_address, database, stop: Some(stop), serving }
     }
 }

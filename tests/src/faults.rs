@@ -13,10 +13,14 @@ mod windows;
 mod heads;
 mod crowds;
 mod stops;
+mod sleeps;
 mod restarts;
+mod rolling;
+mod drains;
 mod writes;
 mod migrations;
 mod memory;
+mod expired;
 
 use std::{future::Future, pin::Pin};
 
@@ -50,10 +54,14 @@ pub fn cases() -> Vec<Case> {
         heads::CASES,
         crowds::CASES,
         stops::CASES,
+        sleeps::CASES,
         restarts::CASES,
+        rolling::CASES,
+        drains::CASES,
         writes::CASES,
         migrations::CASES,
         memory::CASES,
+        expired::CASES,
     ]
     .concat()
 }

@@ -15,6 +15,7 @@ mod app;
 mod container;
 mod errors;
 pub mod faults;
+mod others;
 mod person;
 mod proxy;
 pub mod random;
@@ -25,6 +26,7 @@ mod world;
 
 pub use app::{App, AppBuilder};
 pub use errors::{Told, says_nothing_of_us, told};
+pub use others::{interpreter, packages};
 pub use person::{Answer, Person, keyed, with_key};
 pub use proxy::Proxy;
 pub use server::Server;

@@ -1,4 +1,4 @@
-//! A network between a server and its Postgres, which a test can break.
+//! A network between a server and its Postgres, or whatever else it asks, which a test can break.
 
 use std::{
     io,
@@ -16,10 +16,13 @@ use tokio::{
 
 use crate::world::world;
 
-/// A TCP port that leads to the Postgres of the tests, for as long as the test's runtime runs.
+/// A TCP port that leads to the Postgres of the tests or elsewhere, for as long as the test's runtime
+/// runs.
 #[derive(Debug)]
 pub struct Proxy {
-    address: SocketAddr,
+    /// Where it is.
+    pub address: SocketAddr,
+    upstream: Upstream,
     way: watch::Sender<Way>,
     accepting: Mutex<Option<JoinHandle<()>>>,
     /// Has the port while nobody listens there, so that it refuses connections.
@@ -56,19 +59,31 @@ enum Upstream {
 impl Proxy {
     /// An open way to the Postgres of the tests.
     pub fn open() -> Self {
-        let proxy = Self::closed();
-        proxy.reopen();
-        proxy
+        Self::closed().opened()
+    }
+
+    /// An open way to whoever listens at `address`.
+    pub fn to(address: SocketAddr) -> Self {
+        Self::closed_to(Upstream::Port(address.ip().to_string(), address.port())).opened()
     }
 
     /// A port that refuses connections, until [`Proxy::reopen`].
     pub fn closed() -> Self {
+        Self::closed_to(Upstream::of_world())
+    }
+
+    fn opened(self) -> Self {
+        self.reopen();
+        self
+    }
+
+    fn closed_to(upstream: Upstream) -> Self {
         let port = bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
         let address = port.local_addr().expect("an address");
         let passes = Passes::Everything;
         let way = Way { is_listening: false, passes, made: 0, cut_up_to: 0, lost_up_to: 0 };
         let (way, _) = watch::channel(way);
-        Self { address, way, accepting: Mutex::default(), _port: port }
+        Self { address, upstream, way, accepting: Mutex::default(), _port: port }
     }
 
     /// Where the functions reach `database` through it, under the role they run with.
@@ -96,7 +111,7 @@ impl Proxy {
         }
         let listener = bind(self.address).and_then(|socket| socket.listen(64)).expect("our port");
         #[expect(clippy::disallowed_methods, reason = "the test's runtime ends it")]
-        let accepting = tokio::spawn(accept(listener, self.way.clone(), Upstream::of_world()));
+        let accepting = tokio::spawn(accept(listener, self.way.clone(), self.upstream.clone()));
         *self.accepting.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepting);
     }
 

@@ -161,7 +161,7 @@ async fn served<T>(address: SocketAddr, work: impl Future<Output = T>) -> T {
     let server = Server::bind(&settings, functions, &Clock::system()).unwrap();
     tokio::select! {
         done = work => done,
-        () = server.serve(std::future::pending()) => panic!("nobody has told it to stop"),
+        _ended = server.serve(std::future::pending()) => panic!("nobody has told it to stop"),
     }
 }
 

@@ -10,16 +10,21 @@ use std::{
     time::Duration,
 };
 
+use clock::Clock;
 use database::{Pool, Result, Settings};
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, error::Elapsed, sleep, sleep_until, timeout},
 };
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::{cursor::Place, listen::listen, store};
+use crate::{
+    cursor::Place,
+    listen::listen,
+    store::{self, READ_MAX},
+};
 
 /// How often the log is looked at for those who watch, told to or not.
 const POLL: Duration = Duration::from_secs(1);
@@ -49,6 +54,7 @@ struct Inner {
     direct: PgConnectOptions,
     /// Tells this process' notifications from those of others.
     id: String,
+    clock: Clock,
     tasks: TaskTracker,
     watchers: Mutex<Watchers>,
     look: Notify,
@@ -78,12 +84,13 @@ pub(crate) struct Watcher {
 
 impl Hub {
     /// The hub of a process; it does nothing until somebody watches.
-    pub fn new(settings: &Settings, tasks: TaskTracker) -> Self {
+    pub fn new(settings: &Settings, clock: Clock, tasks: TaskTracker) -> Self {
         let direct = schema::options(settings.direct_url.expose());
         let direct = direct.expect("the settings have read the URL");
         Self(Arc::new(Inner {
             direct: direct.application_name("mayfly_listen"),
             id: Uuid::new_v4().simple().to_string(),
+            clock,
             tasks,
             watchers: Mutex::default(),
             look: Notify::new(),
@@ -97,6 +104,10 @@ impl Hub {
 
     pub(crate) fn id(&self) -> &str {
         &self.0.id
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     pub(crate) fn direct(&self) -> PgConnectOptions {
@@ -178,17 +189,13 @@ impl Hub {
             if self.watchers().stop_if_unwatched() {
                 return;
             }
-            let seen = self.look(pool, &mut tail).await;
-            if let (Err(error), false) = (&seen, is_failing) {
-                let error = error as &dyn std::error::Error;
-                tracing::warn!(error, "the change log cannot be looked at");
-            }
-            is_failing = seen.is_err();
+            let seen = timeout(READ_MAX, self.look(pool, &mut tail)).await;
+            is_failing = has_failed(&seen, is_failing);
             held_up = match seen {
-                Ok(Seen::All) | Err(_) => Duration::ZERO,
-                Ok(Seen::Some) => LOOK_EVERY_MIN,
+                Ok(Ok(Seen::All) | Err(_)) | Err(_) => Duration::ZERO,
+                Ok(Ok(Seen::Some)) => LOOK_EVERY_MIN,
                 // What is held up appears when an older transaction ends, which nobody tells.
-                Ok(Seen::NothingNew) => (held_up * 2).clamp(LOOK_EVERY_MIN, POLL),
+                Ok(Ok(Seen::NothingNew)) => (held_up * 2).clamp(LOOK_EVERY_MIN, POLL),
             };
             wait = if held_up.is_zero() { POLL } else { held_up };
             sleep(LOOK_EVERY_MIN).await;
@@ -245,6 +252,19 @@ enum Seen {
     Some,
     /// Nothing, and all there is waits for older transactions.
     NothingNew,
+}
+
+/// Whether a look has failed, which is told unless the last one had as well.
+fn has_failed(seen: &std::result::Result<Result<Seen>, Elapsed>, is_known: bool) -> bool {
+    let error: &dyn std::error::Error = match seen {
+        Ok(Ok(_seen)) => return false,
+        Ok(Err(error)) => error,
+        Err(elapsed) => elapsed,
+    };
+    if !is_known {
+        tracing::warn!(error, "the change log cannot be looked at");
+    }
+    true
 }
 
 async fn sweep(pool: Pool) {

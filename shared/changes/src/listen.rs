@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use backoff::BackoffBuilder;
+use clock::Clock;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::time::{sleep, timeout};
 
@@ -18,6 +19,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// A connection of this age is replaced: one whose network has gone silent looks like any other.
 const AGE_MAX: Duration = Duration::from_mins(10);
+
+/// How often it is asked whether the machine has slept, while somebody watches.
+const SLEPT_EVERY: Duration = Duration::from_secs(1);
 
 /// How far apart tries to connect are.
 const DELAY_MIN: Duration = Duration::from_millis(100);
@@ -36,7 +40,10 @@ pub(crate) async fn listen(hub: &Hub) {
                 Ok(mut listener) => {
                     // Whatever was told meanwhile was told to nobody.
                     hub.look_soon();
-                    let _aged = timeout(AGE_MAX, hear(&mut listener, hub)).await;
+                    tokio::select! {
+                        _ended_or_aged = timeout(AGE_MAX, hear(&mut listener, hub)) => {}
+                        () = slept(hub.clock()) => {}
+                    }
                     break;
                 }
                 Err(error) if tries == 0 => {
@@ -75,5 +82,18 @@ async fn hear(listener: &mut PgListener, hub: &Hub) {
         if notification.payload() != hub.id() {
             hub.look_soon();
         }
+    }
+}
+
+/// Waits until the machine has slept: the connection is dead then, and would be silent.
+async fn slept(clock: &Clock) {
+    let mut last = clock.now();
+    loop {
+        sleep(SLEPT_EVERY).await;
+        let now = clock.now();
+        if last.has_slept(now) {
+            return;
+        }
+        last = now;
     }
 }

@@ -1,10 +1,16 @@
 //! The queries of `queries/changes`: one function per file, under the file's name.
 
+use std::time::Duration;
+
 use database::Result;
 use sqlx::{PgExecutor, query_file, query_file_scalar};
 use uuid::Uuid;
 
 use crate::cursor::{Place, Stand};
+
+/// How long a read for those who watch may take. Over a connection that has died it would take for
+/// ever: the deadline of a stream is its age, and a look at the log has none.
+pub(crate) const READ_MAX: Duration = Duration::from_secs(2);
 
 /// Something that has changed.
 #[derive(Clone, Debug)]

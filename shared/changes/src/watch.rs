@@ -8,15 +8,15 @@ use backoff::BackoffBuilder;
 use call::Call;
 use fault::{Fault, Reason};
 use futures_core::stream::BoxStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
     Log,
-    cursor::{Cursors, Place},
+    cursor::{Cursors, Place, Stand},
     hub::Watcher,
-    store::{self, Change},
+    store::{self, Change, READ_MAX},
     told::Told,
 };
 
@@ -82,6 +82,9 @@ struct Watch<S> {
     progress: Progress,
 }
 
+/// What one read has found, and each message with the place it goes on after.
+type Next<M> = (Stand, Vec<Change>, Vec<(Place, M)>);
+
 /// How far a watch has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Progress {
@@ -116,7 +119,7 @@ impl Log {
         // Told of changes from before the first read, so that none falls between the two.
         let watcher = self.hub.watcher(&self.pool, topics.into());
         let leave = self.hub.read().await;
-        let stand = store::stand(&self.pool).await?;
+        let stand = in_time(async { Ok(store::stand(&self.pool).await?) }).await?;
         let (epoch, place) = match from {
             None => (stand.epoch, stand.settled()),
             Some((epoch, place)) if stand.keeps(epoch, place) => (epoch, place),
@@ -127,7 +130,7 @@ impl Log {
         let (log, progress) = (self.clone(), Progress::Behind { has_caught_up: false });
         let mut watch = Watch { log, watcher, subject, told, cursors, epoch, place, progress };
         let snapshot = match from {
-            None => watch.snapshot(keys).await?,
+            None => in_time(watch.snapshot(keys)).await?,
             Some(_) => Vec::new(),
         };
         drop(leave);
@@ -215,16 +218,7 @@ impl<S: Subject> Watch<S> {
             self.progress = Progress::Behind { has_caught_up: true };
         }
         let leave = self.log.hub.read().await;
-        let rows_max = i64::try_from(BATCH_MAX).unwrap_or(i64::MAX);
-        let (stand, changes) =
-            store::read(&self.log.pool, self.watcher.topics(), self.place, rows_max).await?;
-        if !stand.keeps(self.epoch, self.place) {
-            return Err(Reason::CursorExpired.into());
-        }
-        let told = match changes.as_slice() {
-            [] => Vec::new(),
-            changes => self.tell(changes).await?,
-        };
+        let (stand, changes, told) = in_time(self.changes()).await?;
         drop(leave);
 
         let told = told.into_iter().map(|(place, message)| self.with_cursor(message, place));
@@ -242,8 +236,28 @@ impl<S: Subject> Watch<S> {
         Ok(messages)
     }
 
+    /// How the log stands, what of it is next, and what is to be told of that.
+    async fn changes(&mut self) -> Result<Next<S::Message>, Fault> {
+        let rows_max = i64::try_from(BATCH_MAX).unwrap_or(i64::MAX);
+        let topics = self.watcher.topics();
+        let (stand, changes) = store::read(&self.log.pool, topics, self.place, rows_max).await?;
+        if !stand.keeps(self.epoch, self.place) {
+            return Err(Reason::CursorExpired.into());
+        }
+        let told = match changes.as_slice() {
+            [] => Vec::new(),
+            changes => self.tell(changes).await?,
+        };
+        Ok((stand, changes, told))
+    }
+
     fn with_cursor(&self, mut message: S::Message, place: Place) -> S::Message {
         S::set_cursor(&mut message, self.cursors.write(self.epoch, place));
         message
     }
+}
+
+/// A read that the database does not answer is one that it cannot.
+async fn in_time<T>(read: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    timeout(READ_MAX, read).await.unwrap_or_else(|_elapsed| Err(Reason::DbUnavailable.into()))
 }

@@ -24,6 +24,6 @@ pub mod fuzzing;
 pub use command::Command;
 pub use function::{Build, Context, Function, Own, Ready};
 pub use process::{run, run_all};
-pub use server::{Error, Server};
+pub use server::{Ended, Error, Server};
 pub use settings::{Limits, Settings};
 pub use tls::Tls;

@@ -17,6 +17,7 @@ use tokio::{
 use crate::{
     Build, Command, Function, Ready, Server, Settings,
     command::{help, version},
+    server::Ended,
     watchdog,
 };
 
@@ -149,18 +150,23 @@ async fn serve(
         let _told = stopped.await;
     });
     tokio::pin!(serving);
-    tokio::select! {
-        () = &mut serving => return Ok(ExitCode::SUCCESS),
-        _code = signals.next() => {
+    let code = tokio::select! {
+        _ended = &mut serving => return Ok(ExitCode::SUCCESS),
+        code = signals.next() => {
             tracing::info!(drain_secs_max = settings.limits.drain_max.as_secs(), "draining");
             drop(stop);
+            code
         }
-    }
+    };
     tokio::select! {
-        () = serving => {
-            tracing::info!("drained");
-            Ok(ExitCode::SUCCESS)
-        }
+        ended = serving => Ok(match ended {
+            Ended::Drained => {
+                tracing::info!("drained");
+                ExitCode::SUCCESS
+            }
+            // What was under way was ended by the signal after all.
+            Ended::Cut => ExitCode::from(code),
+        }),
         // The second signal means now.
         code = signals.next() => Ok(ExitCode::from(code)),
     }

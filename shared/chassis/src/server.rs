@@ -56,6 +56,15 @@ pub enum Error {
     },
 }
 
+/// How a server ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ended {
+    /// Nothing was left of what was under way.
+    Drained,
+    /// Not all of it was over at the drain's hard end. It was told so, and may come again.
+    Cut,
+}
+
 /// Functions behind their layers, on bound ports.
 #[derive(Debug)]
 pub struct Server {
@@ -111,7 +120,7 @@ impl Server {
     }
 
     /// Serves until `stop`, then drains: what is under way may finish, until the drain's hard end.
-    pub async fn serve(self, stop: impl Future<Output = ()>) {
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Ended {
         let Self {
             public,
             internal,
@@ -128,11 +137,11 @@ impl Server {
         tasks.spawn(beating);
         let open = TaskTracker::new();
         let accepting = accept(public, connections.clone(), open.clone(), accepting);
-        tokio::select! {
+        let ended = tokio::select! {
             // Neither ends before it is told to; what they do meanwhile is done here.
-            ((), ()) = async { tokio::join!(accepting, operators) } => {}
-            () = drain(stop, &connections, &open, &cut) => {}
-        }
+            ((), ()) = async { tokio::join!(accepting, operators) } => Ended::Drained,
+            ended = drain(stop, &connections, &open, &cut) => ended,
+        };
         runtime.stop();
         for (_function, pool) in &*pools {
             pool.close().await;
@@ -141,6 +150,7 @@ impl Server {
         tasks.close();
         // Whatever is left has had its time.
         let _outcome = timeout(TASKS_END_MAX, tasks.wait()).await;
+        ended
     }
 }
 
@@ -159,19 +169,21 @@ async fn drain(
     connections: &Connections,
     open: &TaskTracker,
     cut: &CancellationToken,
-) {
+) -> Ended {
     stop.await;
     let hard_end = Instant::now() + connections.limits.drain_max;
     connections.liveness.drain();
     sleep(LAME_DUCK.min(connections.limits.drain_max)).await;
     connections.drain.cancel();
     open.close();
-    if timeout_at(hard_end, open.wait()).await.is_err() {
+    let is_whole = timeout_at(hard_end, open.wait()).await.is_ok();
+    if !is_whole {
         tracing::warn!(connections = open.len(), "drain cut short");
         cut.cancel();
         let _outcome = timeout(LAST_WORD_MAX, open.wait()).await;
     }
     connections.end.cancel();
+    if is_whole { Ended::Drained } else { Ended::Cut }
 }
 
 impl Parts {
@@ -198,7 +210,7 @@ impl Parts {
         let outbound = Outbound::new(settings.outbound, &metrics, clock.clone(), None);
         let revocations = revocations(settings, &functions, clock, &tasks);
         count(&metrics, &verifier, &revocations);
-        let hub = changes::Hub::new(&settings.database, tasks.clone());
+        let hub = changes::Hub::new(&settings.database, clock.clone(), tasks.clone());
         let mut pools = Vec::new();
         for function in functions {
             let name = function.name;

@@ -1,6 +1,9 @@
 //! The wall clock, as a value: whoever needs the time is given a [`Clock`], and a test sets it.
 //!
 //! Intervals are not measured with it: those use `tokio::time::Instant`, which no one can turn back.
+//! Whoever keeps what does not survive a machine's sleep, such as connections, notes the [`Moment`].
+
+mod moment;
 
 use std::{
     sync::{
@@ -9,6 +12,9 @@ use std::{
     },
     time::{Duration, SystemTime},
 };
+
+pub use moment::Moment;
+use tokio::time::Instant;
 
 /// Tells the time of day. Clones tell the same time.
 #[derive(Clone, Debug)]
@@ -30,6 +36,11 @@ impl Clock {
     /// A clock that stands at `unix_secs` until it is moved.
     pub fn at(unix_secs: i64) -> Self {
         Self(Source::Set(Arc::new(AtomicI64::new(unix_secs * 1_000_000))))
+    }
+
+    /// Now, on this clock and on the monotonic one.
+    pub fn now(&self) -> Moment {
+        Moment { instant: Instant::now(), unix_micros: self.unix_micros() }
     }
 
     /// Microseconds since 1970, negative before.

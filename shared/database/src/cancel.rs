@@ -6,11 +6,9 @@
 
 use std::time::Duration;
 
+use clock::{Clock, Moment};
 use sqlx::{Connection, PgConnection, query_file_scalar};
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
-};
+use tokio::{sync::Mutex, time::timeout};
 
 use crate::connect::{Backend, Connector};
 
@@ -31,18 +29,19 @@ const CLOSE_MAX: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Canceller {
     connector: Connector,
+    clock: Clock,
     control: Mutex<Option<Control>>,
 }
 
 #[derive(Debug)]
 struct Control {
     connection: PgConnection,
-    born: Instant,
+    born: Moment,
 }
 
 impl Canceller {
-    pub(crate) fn new(connector: Connector) -> Self {
-        Self { connector, control: Mutex::new(None) }
+    pub(crate) fn new(connector: Connector, clock: Clock) -> Self {
+        Self { connector, clock, control: Mutex::new(None) }
     }
 
     /// Cancels what `backend` is doing and lets go of it.
@@ -67,7 +66,7 @@ impl Canceller {
         // Taken out while it is used: whoever is dropped midway leaves none behind.
         let mut place = self.control.lock().await;
         if let Some(mut control) = place.take()
-            && control.born.elapsed() < CONTROL_AGE_MAX
+            && control.born.age(self.clock.now()) < CONTROL_AGE_MAX
             // It may have died unnoticed; a new one has not.
             && let Ok(Ok(())) = timeout(ANSWER_MAX, control.cancel_statement(pid)).await
         {
@@ -75,7 +74,7 @@ impl Canceller {
             return Ok(());
         }
         let connection = self.connector.connect_direct().await?;
-        let mut control = Control { connection, born: Instant::now() };
+        let mut control = Control { connection, born: self.clock.now() };
         control.cancel_statement(pid).await?;
         *place = Some(control);
         Ok(())

@@ -11,7 +11,7 @@ use std::{
 };
 
 use backoff::BackoffBuilder;
-use clock::Clock;
+use clock::{Clock, Moment};
 use futures_util::future::join_all;
 use tokio::{
     runtime::Handle,
@@ -37,9 +37,6 @@ const LIFETIME_MAX: Duration = Duration::from_mins(10);
 
 /// How long the question whether a connection is alive may take.
 const PING_MAX: Duration = Duration::from_millis(250);
-
-/// The wall clock moving this much further than the monotonic one means that the machine slept.
-const CLOCK_JUMP_MICROS: i64 = 5_000_000;
 
 /// How long making one connection may take, whoever waits for it and for how long.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -73,8 +70,7 @@ struct Inner {
 struct Idle {
     backend: Backend,
     born: Instant,
-    since: Instant,
-    since_micros: i64,
+    since: Moment,
 }
 
 /// What a pool looks like from outside.
@@ -96,7 +92,7 @@ impl Pool {
     pub fn new(settings: &Settings, function: &str, clock: Clock, tasks: TaskTracker) -> Self {
         let connector = Connector::new(settings, function);
         Self(Arc::new(Inner {
-            canceller: Canceller::new(connector.clone()),
+            canceller: Canceller::new(connector.clone(), clock.clone()),
             connector,
             clock,
             tasks,
@@ -190,14 +186,13 @@ impl Pool {
     }
 
     pub(crate) fn put_back(&self, backend: Backend, born: Instant) {
-        let since = Instant::now();
-        let since_micros = self.0.clock.unix_micros();
+        let since = self.0.clock.now();
         let mut idle = self.idle();
         // Asked under the lock, so that `close` misses none.
-        if self.0.closed.is_cancelled() || since - born > LIFETIME_MAX {
+        if self.0.closed.is_cancelled() || since.instant - born > LIFETIME_MAX {
             self.spawn(close(backend.connection));
         } else {
-            idle.push(Idle { backend, born, since, since_micros });
+            idle.push(Idle { backend, born, since });
         }
     }
 
@@ -234,13 +229,15 @@ impl Pool {
 
     /// The connection that was used last, if it can be trusted or answers.
     async fn idle_connection(&self) -> Option<(Backend, Instant)> {
-        let idle = self.idle().pop()?;
-        let Idle { mut backend, born, .. } = idle;
-        let idle_for = idle.since.elapsed();
-        let wall_moved = self.0.clock.unix_micros() - idle.since_micros;
-        let idle_micros = i64::try_from(idle_for.as_micros()).unwrap_or(i64::MAX);
-        let slept = (wall_moved - idle_micros).abs() > CLOCK_JUMP_MICROS;
-        if idle_for <= TRUSTED_IDLE_MAX && !slept {
+        let now = self.0.clock.now();
+        let Idle { mut backend, born, since } = {
+            let mut idle = self.idle();
+            // Those that slept are not asked whether they live: who waits for the answers of dead
+            // ones, here and for the revocations, has waited too long for a new one.
+            idle.retain(|idle| !idle.since.has_slept(now));
+            idle.pop()?
+        };
+        if since.age(now) <= TRUSTED_IDLE_MAX {
             return Some((backend, born));
         }
         if let Ok(Ok(())) = timeout(PING_MAX, ping(&mut backend.connection)).await {

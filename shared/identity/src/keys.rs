@@ -7,21 +7,17 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use clock::Moment;
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde_json::{Map, Value};
 
 use crate::{
     json,
-    pace::Moment,
     x509::{self, Numbers},
 };
 
 /// The most keys of a set.
 pub(crate) const KEYS_MAX: usize = 100;
-
-/// The wall clock may leave the monotonic one, which stands still in a suspended machine, by this
-/// much before the keys count as due.
-const CLOCKS_APART_SECS_MAX: i64 = 60;
 
 /// One public key.
 pub(crate) struct Key {
@@ -111,17 +107,18 @@ impl KeySet {
 
     /// How long ago the keys were fetched, by whichever clock has gone further.
     pub(crate) fn age(&self, now: Moment) -> Duration {
-        let wall = u64::try_from(now.unix_secs.saturating_sub(self.fetched.unix_secs));
-        let wall = Duration::from_secs(wall.unwrap_or(0));
-        wall.max(now.instant.saturating_duration_since(self.fetched.instant))
+        self.fetched.age(now)
     }
 
     /// Whether the keys should be fetched again: they are old, or the machine has slept.
     pub(crate) fn due(&self, now: Moment) -> bool {
-        let wall = now.unix_secs.saturating_sub(self.fetched.unix_secs);
-        let monotonic = now.instant.saturating_duration_since(self.fetched.instant).as_secs();
-        let apart = wall.saturating_sub_unsigned(monotonic).saturating_abs();
-        apart > CLOCKS_APART_SECS_MAX || self.age(now) >= self.max_age
+        self.has_slept(now) || self.age(now) >= self.max_age
+    }
+
+    /// Whether the machine has slept since they were fetched: any of them may be withdrawn by now,
+    /// although none of them had the time to become old.
+    pub(crate) fn has_slept(&self, now: Moment) -> bool {
+        self.fetched.has_slept(now)
     }
 }
 
@@ -204,35 +201,25 @@ mod tests {
 
     use super::*;
 
-    /// Whether keys good for an hour are due, and how old they are, when so many seconds have
-    /// passed on the monotonic and on the wall clock.
-    fn after(monotonic: u64, wall: i64) -> (bool, u64) {
-        let fetched = Moment { instant: Instant::now(), unix_secs: 1000 };
+    /// Whether keys good for an hour are due when so many seconds have passed on the monotonic and
+    /// on the wall clock.
+    fn are_due_after(monotonic: u64, wall: i64) -> bool {
+        let fetched = Moment { instant: Instant::now(), unix_micros: 0 };
         let instant = fetched.instant + Duration::from_secs(monotonic);
-        let now = Moment { instant, unix_secs: 1000 + wall };
-        let set = KeySet::new(Vec::new(), None, fetched, Duration::from_hours(1));
-        (set.due(now), set.age(now).as_secs())
+        let now = Moment { instant, unix_micros: wall * 1_000_000 };
+        KeySet::new(Vec::new(), None, fetched, Duration::from_hours(1)).due(now)
     }
 
     #[test]
     fn keys_are_due_when_they_are_old() {
-        assert_eq!(after(3599, 3599), (false, 3599));
-        assert_eq!(after(3600, 3600), (true, 3600));
+        assert!(!are_due_after(3599, 3599));
+        assert!(are_due_after(3600, 3600));
     }
 
     #[test]
-    fn keys_are_due_when_the_clocks_have_parted() {
-        assert_eq!(after(100, 160), (false, 160));
-        assert_eq!(after(100, 161), (true, 161));
-        assert_eq!(after(100, 40), (false, 100));
-        assert_eq!(after(100, 39), (true, 100));
-    }
-
-    #[test]
-    fn a_clock_that_was_set_hides_no_age() {
-        assert_eq!(after(5, 100_000), (true, 100_000));
-        assert_eq!(after(100_000, -500), (true, 100_000));
-        assert_eq!(after(0, i64::MAX - 1000).1, i64::MAX.unsigned_abs() - 1000);
-        assert_eq!(after(0, i64::MIN), (true, 0));
+    fn keys_are_due_when_the_machine_has_slept() {
+        assert!(!are_due_after(100, 104));
+        assert!(are_due_after(100, 106));
+        assert!(are_due_after(100, -100));
     }
 }

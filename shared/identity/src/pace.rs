@@ -4,14 +4,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// One point in time on both clocks: intervals are measured on the first, which nobody can turn
-/// back; the second goes on while the machine is suspended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    pub(crate) instant: Instant,
-    pub(crate) unix_secs: i64,
-}
-
 /// Why the keys are asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Why {

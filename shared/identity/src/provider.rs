@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use clock::Clock;
+use clock::{Clock, Moment};
 use http::{StatusCode, header};
 use reqwest::{Client, Url, redirect};
 use serde_json::{Value, json};
@@ -63,7 +63,8 @@ pub struct Provider {
 #[derive(Debug)]
 struct Kept {
     token: Arc<str>,
-    renew_time: i64,
+    got: Moment,
+    keep_for: Duration,
 }
 
 impl Provider {
@@ -80,7 +81,7 @@ impl Provider {
         };
         let mut kept = place.lock().await;
         if let Some(kept) = kept.as_ref()
-            && self.clock.unix_secs() < kept.renew_time
+            && kept.got.age(self.clock.now()) < kept.keep_for
         {
             return Ok(Arc::clone(&kept.token));
         }
@@ -131,9 +132,9 @@ impl Provider {
         let text = text.trim();
         let parts = token::parse(text).ok()?;
         let expire_time = strict::object(&parts.claims)?.get("exp").and_then(Value::as_i64)?;
-        let now = self.clock.unix_secs();
-        let left = expire_time.checked_sub(now).filter(|left| *left > 0)?;
-        Some(Kept { token: text.into(), renew_time: now + left / 2 })
+        let left = expire_time.checked_sub(self.clock.unix_secs()).filter(|left| *left > 0)?;
+        let keep_for = Duration::from_secs(left.unsigned_abs() / 2);
+        Some(Kept { token: text.into(), got: self.clock.now(), keep_for })
     }
 }
 

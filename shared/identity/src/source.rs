@@ -11,17 +11,21 @@ use std::{
     time::Duration,
 };
 
-use clock::Clock;
+use clock::{Clock, Moment};
 use reqwest::Url;
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::watch, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::{
     Error, FetchError,
     fetch::{Fetched, Fetcher},
     keys::{Key, KeySet},
-    pace::{Moment, Pace, Why},
+    pace::{Pace, Why},
 };
+
+/// How long a machine that slept waits for keys before it goes on with those it had: as long as
+/// their server is away they are the best there is.
+const AFTER_SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// How the keys stand, for health.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,15 +78,14 @@ impl Source {
         }
     }
 
-    /// The keys, if there are any that may be used. Starts to fetch new ones when they are due.
+    /// The keys, if there are any that may be used. Starts to fetch new ones when they are due, for
+    /// which nobody waits unless the machine has slept.
     pub(crate) fn held(self: &Arc<Self>) -> Option<Arc<KeySet>> {
-        let now = self.now();
+        let now = self.clock.now();
         let set = self.usable(now)?;
-        if set.due(now) {
-            // Nobody waits for this one.
-            drop(self.fly(Why::Due, now, Some(&set)));
-        }
-        Some(set)
+        let flight = if set.due(now) { self.fly(Why::Due, now, Some(&set)) } else { None };
+        let is_waited_for = flight.is_some() && set.has_slept(now);
+        (!is_waited_for).then_some(set)
     }
 
     /// The keys, fetched if there are none.
@@ -90,8 +93,13 @@ impl Source {
         if let Some(set) = self.held() {
             return Ok(set);
         }
-        self.flown(Why::None, None).await;
-        self.usable(self.now()).ok_or_else(|| self.unavailable())
+        let fetched = self.flown(Why::None, None);
+        if self.usable(self.clock.now()).is_some() {
+            let _landed = timeout(AFTER_SLEEP_MAX, fetched).await;
+        } else {
+            fetched.await;
+        }
+        self.usable(self.clock.now()).ok_or_else(|| self.unavailable())
     }
 
     /// The key of this name, and fetches once more if there is none.
@@ -101,7 +109,7 @@ impl Source {
             return Ok(Arc::clone(key));
         }
         self.flown(Why::Unknown, Some(&set)).await;
-        let now = self.now();
+        let now = self.clock.now();
         let set = self.usable(now).ok_or_else(|| self.unavailable())?;
         match set.find(kid) {
             Some(key) => Ok(Arc::clone(key)),
@@ -113,7 +121,7 @@ impl Source {
 
     /// How the keys stand.
     pub(crate) fn state(&self) -> KeysState {
-        let now = self.now();
+        let now = self.clock.now();
         match self.any() {
             None => KeysState::Never,
             Some(set) if set.due(now) => KeysState::Stale { age: set.age(now) },
@@ -150,13 +158,9 @@ impl Source {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> Moment {
-        Moment { instant: Instant::now(), unix_secs: self.clock.unix_secs() }
-    }
-
     /// Waits for a fetch, if one is under way or may start.
     async fn flown(self: &Arc<Self>, why: Why, seen: Option<&Arc<KeySet>>) {
-        if let Some(mut flight) = self.fly(why, self.now(), seen) {
+        if let Some(mut flight) = self.fly(why, self.clock.now(), seen) {
             // Nothing is ever sent: it ends when the task drops its end, however the task ends.
             let _landed = flight.changed().await;
         }
@@ -200,7 +204,7 @@ impl Source {
 
     /// Takes in what a fetch has brought. The old keys stay unless there are new ones.
     fn land(&self, outcome: Result<Fetched, FetchError>) {
-        let now = self.now();
+        let now = self.clock.now();
         let mut desk = self.desk();
         match outcome {
             Ok(Fetched { keys, max_age }) => {
@@ -237,7 +241,7 @@ mod tests {
         let url = Url::parse("http://[::1]:1/").unwrap();
         let source = Source::new(url, Duration::from_hours(6), Clock::at(0), TaskTracker::new());
         let source = Arc::new(source);
-        let now = source.now();
+        let now = source.clock.now();
         let set = || Arc::new(KeySet::new(Vec::new(), None, now, Duration::from_hours(1)));
         let (seen, newer) = (set(), set());
         *source.keys.write().unwrap() = Some(Arc::clone(&newer));

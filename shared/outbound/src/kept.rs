@@ -6,12 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use clock::Clock;
-use tokio::time::Instant;
-
-/// The wall clock moving this much further than the monotonic one, which stands still in a
-/// suspended machine, means that it slept.
-const CLOCKS_APART_MICROS_MAX: u64 = 5_000_000;
+use clock::{Clock, Moment};
 
 /// One client, once it is made.
 pub(crate) struct Kept<T> {
@@ -21,8 +16,7 @@ pub(crate) struct Kept<T> {
 
 struct Held<T> {
     client: T,
-    used: Instant,
-    used_micros: i64,
+    used: Moment,
 }
 
 impl<T: Clone> Kept<T> {
@@ -32,24 +26,20 @@ impl<T: Clone> Kept<T> {
 
     /// The client, if there is one whose connections can be trusted.
     pub(crate) fn get(&self) -> Option<T> {
-        let (now, now_micros) = (Instant::now(), self.clock.unix_micros());
+        let now = self.clock.now();
         let mut lock = self.lock();
         let held = lock.as_mut()?;
-        let passed = now.saturating_duration_since(held.used).as_micros();
-        let passed = i64::try_from(passed).unwrap_or(i64::MAX);
-        let apart = now_micros.saturating_sub(held.used_micros).abs_diff(passed);
-        if apart > CLOCKS_APART_MICROS_MAX {
+        if held.used.has_slept(now) {
             *lock = None;
             return None;
         }
-        (held.used, held.used_micros) = (now, now_micros);
+        held.used = now;
         Some(held.client.clone())
     }
 
     /// Keeps `client` from here on.
     pub(crate) fn keep(&self, client: T) -> T {
-        let (used, used_micros) = (Instant::now(), self.clock.unix_micros());
-        *self.lock() = Some(Held { client: client.clone(), used, used_micros });
+        *self.lock() = Some(Held { client: client.clone(), used: self.clock.now() });
         client
     }
 

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use clock::Moment;
 use identity::UserId;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
@@ -17,23 +18,6 @@ pub(crate) const PERSONS_MAX: usize = 10_000;
 
 /// The most changes that are taken in one by one.
 pub(crate) const CHANGES_MAX: usize = 1_000;
-
-/// One point in time on both clocks: nobody can turn back the first, and the second goes on while
-/// the machine is suspended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    pub(crate) instant: Instant,
-    pub(crate) unix_micros: i64,
-}
-
-impl Moment {
-    /// How long ago it was, by whichever clock has gone further.
-    fn age(self, now: Self) -> Duration {
-        let wall = u64::try_from(now.unix_micros.saturating_sub(self.unix_micros)).unwrap_or(0);
-        let monotonic = now.instant.saturating_duration_since(self.instant);
-        monotonic.max(Duration::from_micros(wall))
-    }
-}
 
 /// What a read has found.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use clock::Clock;
+use clock::{Clock, Moment};
 use database::Pool;
 use identity::UserId;
 use tokio::{
@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     Error,
-    known::{Found, Known, Moment, PERSONS_MAX},
+    known::{Found, Known, PERSONS_MAX},
     store,
 };
 
@@ -77,7 +77,7 @@ impl Reader {
     }
 
     pub(crate) fn now(&self) -> Moment {
-        Moment { instant: Instant::now(), unix_micros: self.clock.unix_micros() }
+        self.clock.now()
     }
 
     pub(crate) fn reads(&self) -> u64 {

@@ -92,6 +92,22 @@ async fn one_address_that_tries_many_accounts_waits_and_a_message_is_not_sent_ag
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_locks_nobody_out() {
+    let (app, clock) = app().await;
+    let ahead = Clock::at(clock.unix_secs() + 3600);
+    let ahead = App::builder().database(&app.database).clock(ahead).start().await;
+    let email = account();
+    // One failure blocks nobody, by neither clock; six do.
+    fails(&ahead, &email, 1).await;
+    fails(&app, &email, 1).await;
+    fails(&ahead, &email, 4).await;
+    assert_eq!(wait(&ahead, &email).await, Some(1));
+    // An hour is longer than anybody waits.
+    fails(&app, &email, 1).await;
+    assert_eq!(wait(&app, &email).await, Some(2));
+}
+
+#[tokio::test]
 async fn who_tried_is_kept_as_a_hash_and_no_password_is_kept_at_all() {
     let (app, _clock) = app().await;
     let email = account();

@@ -13,8 +13,12 @@ use tokio::{
 
 use super::{Bench, Database, SOON, number, run, text};
 
+/// How long the pool waits for the answer of a connection that may be dead.
+const PING_MAX: Duration = Duration::from_millis(250);
+
 /// Lets time pass for the pool, and not for Postgres.
-async fn later(by: Duration) {
+async fn later(bench: &Bench, by: Duration) {
+    bench.clock.advance(by);
     pause();
     advance(by).await;
     resume();
@@ -56,43 +60,46 @@ async fn a_connection_that_died_in_a_long_idle_time_is_found_out_before_it_is_us
     assert_eq!(pid(&bench).await, first);
 
     // Alive, it is asked and used again.
-    later(Duration::from_secs(31)).await;
+    later(&bench, Duration::from_secs(31)).await;
     assert_eq!(pid(&bench).await, first);
 
     // Its server has ended it.
     let terminate = format!("select pg_terminate_backend({first})");
     bench.database.sql(&terminate).await;
-    later(Duration::from_secs(31)).await;
+    later(&bench, Duration::from_secs(31)).await;
     let second = pid(&bench).await;
     assert_ne!(second, first);
 
     // The network has forgotten it, and tells nobody.
     proxy.lose();
-    later(Duration::from_secs(31)).await;
+    later(&bench, Duration::from_secs(31)).await;
     assert_ne!(pid(&bench).await, second);
 }
 
 #[tokio::test]
-async fn a_connection_that_a_machine_slept_on_is_found_out_before_it_is_used() {
+async fn connections_that_a_machine_slept_on_are_not_even_asked() {
     let proxy = Proxy::open();
     let bench = behind(&proxy).await;
-    for _ in 0..3 {
-        pid(&bench).await;
-        proxy.lose();
-        // Asleep, the machine's own count of time stands still; the wall clock is put right.
-        bench.clock.advance(Duration::from_hours(2));
-        pid(&bench).await;
-        proxy.cut();
-        bench.clock.advance(Duration::from_hours(2));
-        pid(&bench).await;
+    let all = std::iter::repeat_n((), 3).map(|()| text(&bench.pool, "select pg_sleep(0.2)::text"));
+    for outcome in futures_util::future::join_all(all).await {
+        outcome.unwrap();
     }
+    assert_eq!((bench.pool.state().idle, proxy.made()), (3, 3));
+    proxy.lose();
+    // Asleep, the machine's own count of time stands still; the wall clock is put right.
+    bench.clock.advance(Duration::from_hours(2));
+    // None of the three is asked, and none is left for others.
+    let start = Instant::now();
+    pid(&bench).await;
+    assert!(start.elapsed() < PING_MAX, "{:?}", start.elapsed());
+    assert_eq!((bench.pool.state().idle, proxy.made()), (1, 4));
 }
 
 #[tokio::test]
 async fn a_connection_is_replaced_when_it_is_old() {
     let bench = Bench::new().await;
     let first = pid(&bench).await;
-    later(Duration::from_secs(601)).await;
+    later(&bench, Duration::from_secs(601)).await;
     assert_eq!(pid(&bench).await, first, "it is checked, and used once more");
     assert_ne!(pid(&bench).await, first);
     bench.database.waits_for("the old one is gone", 1, "true").await;

@@ -1,4 +1,4 @@
-//! An interpreter with grpcio and the contracts' stubs, and scripts that run in it.
+//! The contracts' stubs for grpcio, and scripts that run with them.
 
 use std::{
     fs::{self, File},
@@ -19,10 +19,10 @@ use tokio::{
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/python");
 const CONTRACTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
 
-/// What is installed and generated stays here, for the next run.
+/// What is generated stays here, beside what is installed, for the next run.
 const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/grpcio");
 
-const INSTALL_MAX: Duration = Duration::from_mins(2);
+const GENERATE_MAX: Duration = Duration::from_mins(2);
 const SCRIPT_MAX: Duration = Duration::from_mins(1);
 
 /// The people of the scripts; each case has its own.
@@ -38,43 +38,23 @@ pub(super) async fn interpreter() -> Result<&'static Path, &'static str> {
     made.as_deref().map_err(String::as_str)
 }
 
-/// Installs and generates what the last run has not left.
+/// Generates what the last run has not left.
 async fn prepare() -> Result<PathBuf, String> {
+    let python = tests::interpreter().await?;
     let folder = Path::new(FOLDER);
-    fs::create_dir_all(folder).expect("cargo's folder for tests is writable");
     let lock = File::create(folder.join("lock")).expect("cargo's folder for tests is writable");
     // Another run over the same folder finishes first.
     lock.lock().expect("the folder can be locked");
 
-    let version = run(Command::new("python3").arg("--version")).await?;
-    let requirements = read(&Path::new(SCRIPTS).join("requirements.txt"));
-    let python = folder.join("venv/bin/python");
-    let installed = format!("{version}{requirements}");
-    if !is_left(&folder.join("installed"), &installed) {
-        install(folder, &python).await?;
-        fs::write(folder.join("installed"), &installed).expect("a file");
-    }
-
     let contracts = contracts(Path::new(CONTRACTS));
     let texts: String = contracts.iter().map(|path| read(path)).collect();
-    let generated = [&installed, &texts, contract::VALIDATE.1].concat();
+    let requirements = read(&Path::new(SCRIPTS).join("requirements.txt"));
+    let generated = [&requirements, &texts, contract::VALIDATE.1].concat();
     if !is_left(&folder.join("generated"), &generated) {
-        generate(folder, &python, &contracts).await.expect("the contracts compile");
+        generate(folder, python, &contracts).await.expect("the contracts compile");
         fs::write(folder.join("generated"), &generated).expect("a file");
     }
-    Ok(python)
-}
-
-async fn install(folder: &Path, python: &Path) -> Result<(), String> {
-    let venv = folder.join("venv");
-    // It is not there the first time.
-    let _outcome = fs::remove_dir_all(&venv);
-    run(Command::new("python3").args(["-m", "venv"]).arg(venv)).await?;
-    let pip = "-m pip install --quiet --disable-pip-version-check --no-input --no-deps \
-               --only-binary :all: --requirement requirements.txt";
-    run(Command::new(python).args(pip.split_whitespace())).await?;
-    run(Command::new(python).args(["-m", "pip", "check"])).await?;
-    Ok(())
+    Ok(python.to_owned())
 }
 
 async fn generate(folder: &Path, python: &Path, contracts: &[PathBuf]) -> Result<(), String> {
@@ -99,9 +79,9 @@ async fn generate(folder: &Path, python: &Path, contracts: &[PathBuf]) -> Result
 async fn run(command: &mut Command) -> Result<String, String> {
     let told = format!("{:?}", command.as_std());
     command.current_dir(SCRIPTS).stdin(Stdio::null()).kill_on_drop(true);
-    let Output { status, stdout, stderr } = timeout(INSTALL_MAX, command.output())
+    let Output { status, stdout, stderr } = timeout(GENERATE_MAX, command.output())
         .await
-        .map_err(|_elapsed| format!("{told} took longer than {INSTALL_MAX:?}"))?
+        .map_err(|_elapsed| format!("{told} took longer than {GENERATE_MAX:?}"))?
         .map_err(|error| format!("{told}: {error}"))?;
     let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     if status.success() { Ok(stdout.into()) } else { Err(format!("{told}: {stdout}{stderr}")) }

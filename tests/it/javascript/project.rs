@@ -13,11 +13,8 @@ use tokio::{process::Command, sync::OnceCell, time::timeout};
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/js");
 const CONTRACTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/mayfly");
 
-/// What is installed and generated stays here, for the next run.
+/// What is generated stays here for the next run, beside what is installed.
 const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/javascript");
-
-/// What the packages ask for.
-const NODE_MAJOR_MIN: u32 = 20;
 
 const STEP_MAX: Duration = Duration::from_mins(3);
 
@@ -36,33 +33,30 @@ pub(super) async fn project() -> Result<&'static Project, &'static str> {
     PROJECT.get_or_init(prepare).await.as_ref().map_err(String::as_str)
 }
 
-/// Installs and generates what the last run has not left.
+/// Generates what the last run has not left.
 async fn prepare() -> Result<Project, String> {
-    let folder = PathBuf::from(FOLDER);
-    fs::create_dir_all(&folder).expect("cargo's folder for tests is writable");
+    let chromium = chromium().await?;
+    let folder = tests::packages().await?.to_owned();
     let lock = File::create(folder.join("lock")).expect("cargo's folder for tests is writable");
     // Another run over the same folder finishes first.
     lock.lock().expect("the folder can be locked");
 
-    let chromium = chromium().await?;
-    let node = node().await?;
     // What the repository no longer holds must not be there.
     for written in ["contracts", "page", "proto", "src"] {
         let _outcome = fs::remove_dir_all(folder.join(written));
     }
     copy(Path::new(SOURCES), &folder);
-    let installed = [node, read(&folder.join("package-lock.json"))].concat();
-    if !is_left(&folder.join("installed"), &installed) {
-        run(&folder, "npm ci --no-progress").await?;
-        fs::write(folder.join("installed"), &installed).expect("a file");
-    }
-
     copy(Path::new(CONTRACTS), &folder.join("contracts/mayfly"));
     let (name, text) = contract::VALIDATE;
     write(&folder.join("imports").join(name), text);
     write(&folder.join("errors.binpb"), tonic_types::pb::FILE_DESCRIPTOR_SET);
     let contracts = ["contracts", "imports", "proto"].map(|name| texts(&folder.join(name)));
-    let generated = [installed, read(&folder.join("buf.gen.yaml")), contracts.concat()].concat();
+    let generated = [
+        read(&folder.join("package-lock.json")),
+        read(&folder.join("buf.gen.yaml")),
+        contracts.concat(),
+    ]
+    .concat();
     if !is_left(&folder.join("generated"), &generated) {
         let buf = "node node_modules/@bufbuild/buf/bin/buf";
         let outcome = run(&folder, &format!("{buf} build . --output contracts.binpb")).await;
@@ -71,16 +65,6 @@ async fn prepare() -> Result<Project, String> {
         fs::write(folder.join("generated"), &generated).expect("a file");
     }
     Ok(Project { folder, chromium })
-}
-
-async fn node() -> Result<String, String> {
-    let version = run(Path::new(SOURCES), "node --version").await?;
-    let major =
-        version.trim_start_matches('v').split('.').next().and_then(|text| text.parse().ok());
-    if major.is_none_or(|major: u32| major < NODE_MAJOR_MIN) {
-        return Err(format!("Node {NODE_MAJOR_MIN} or newer is needed, not {version}"));
-    }
-    Ok(version)
 }
 
 async fn chromium() -> Result<PathBuf, String> {

@@ -114,6 +114,7 @@ async fn a_call_that_does_not_finish_is_cut_when_the_drain_is_over() {
     assert_eq!((told.code, &*told.reason), (tonic::Code::Unavailable, "DRAINING"));
     assert!(status.metadata().contains_key("grpc-retry-pushback-ms"), "{status:?}");
     assert!((900..2200).contains(&ended.took.as_millis()), "{ended:?}");
+    assert_eq!(ended.code(), Some(143), "{ended:?}");
     assert!(ended.stdout.contains("drain cut short"), "{ended:?}");
     // Its transaction went with it.
     timeout(secs(5), held.has_waiting(0)).await.unwrap();

@@ -158,3 +158,20 @@ async fn one_that_is_told_to_stop_halfway_leaves_the_rest_to_the_next() {
     let ended = Program::run(&mut Environment::of(&url).command(&["migrate"]), secs(10)).await;
     assert_eq!(ended.code(), Some(0), "{ended:?}");
 }
+
+#[tokio::test]
+async fn one_that_is_killed_at_any_moment_leaves_nothing_to_be_done_by_hand() {
+    for millis in [5, 20, 40, 80, 160] {
+        let (url, mut owner) = empty().await;
+        let environment = Environment::of(&url);
+        let mut killed = Program::start(&mut environment.command(&["migrate"]));
+        tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
+        killed.signal("KILL");
+        killed.end(secs(2)).await;
+        let ended = Program::run(&mut environment.command(&["migrate"]), secs(20)).await;
+        assert_eq!((ended.code(), &*ended.stderr), (Some(0), ""), "{millis} ms: {ended:?}");
+        let failed = "select count(*) from mayfly.migrations where not success";
+        assert_eq!(count(&mut owner, failed).await, 0, "{millis} ms");
+        assert_eq!(count(&mut owner, LOCK_IS_FREE).await, 1, "{millis} ms");
+    }
+}

@@ -7,14 +7,14 @@ use proto::user::v1::{
     watch_profiles_response::Event,
 };
 use tests::{
-    App, Person,
+    App, Person, Proxy,
     storm::{Storm, function},
     until,
 };
 use tokio::time::Instant;
 use tonic::{Request, Streaming, transport::Endpoint};
 
-use super::{LIMIT, Watching, create, say, told};
+use super::{LIMIT, Watching, create, is_settled, say, told};
 
 /// A watch is told within this, notified or not, once nothing is open that began earlier.
 const POLLED_MAX: Duration = Duration::from_secs(3);
@@ -22,12 +22,6 @@ const POLLED_MAX: Duration = Duration::from_secs(3);
 async fn sessions(app: &App, application: &str) -> i64 {
     let sessions = "select count(*) from pg_stat_activity where datname = current_database()";
     app.sql_count(&format!("{sessions} and application_name = '{application}'")).await
-}
-
-async fn is_settled(app: &App) -> bool {
-    let unsettled = "select count(*) from mayfly.change
-                     where xid >= pg_snapshot_xmin(pg_current_snapshot())";
-    app.sql_count(unsettled).await == 0
 }
 
 #[tokio::test]
@@ -44,6 +38,24 @@ async fn a_process_listens_on_one_connection_while_somebody_watches() {
     drop(watching);
     let limit = Duration::from_secs(1);
     until("it stops", limit, || async { sessions(&app, "mayfly_listen").await == 0 }).await;
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_when_a_network_has_forgotten_its_connections() {
+    let near = App::start().await;
+    let proxy = Proxy::open();
+    let far =
+        App::builder().database(&near.database).with("DATABASE_URL", proxy.url(&near.database));
+    let far = far.start().await;
+    let ada = near.person("ada-uid");
+    create(&ada, "ada").await;
+    let mut watching = Watching::begin(&far.person("ada-uid"), &[]).await;
+    watching.until_caught_up().await;
+    until("it listens", LIMIT, || async { sessions(&far, "mayfly_listen").await == 1 }).await;
+    // Nobody tells those who look and listen, and their reads have no deadline near.
+    proxy.lose();
+    let said = say(&ada, "told in the end").await;
+    assert_eq!(watching.next().await, told(&said));
 }
 
 /// Without notifications each would come with the next look, a second later.

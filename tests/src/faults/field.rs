@@ -107,6 +107,14 @@ impl Seen {
         self.told.push(text);
     }
 
+    /// Notes what is not as expected; of the rest nothing is said.
+    #[expect(clippy::fn_params_excessive_bools, reason = "what a comparison found, not a mode")]
+    pub(super) fn insist(&mut self, is_good: bool, otherwise: impl Into<String>) {
+        if !is_good {
+            self.note(false, otherwise);
+        }
+    }
+
     /// Notes what nothing was expected of.
     pub(super) fn say(&mut self, text: impl Into<String>) {
         self.told.push(text.into());

@@ -17,8 +17,12 @@ use tokio::{
 };
 use tonic::{Code, Status};
 
-use super::{Case, Field, Seen, field::token, writes::number};
-use crate::{Person, Server, with_key};
+use super::{
+    Case, Field, Seen,
+    field::{person, token},
+    writes::{Lock, number},
+};
+use crate::{Person, Server, until, with_key};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -31,6 +35,11 @@ pub(super) const CASES: &[Case] = &[
         expected: "every acknowledged write is there, once",
         run: |field| Box::pin(kills(field)),
     },
+    Case {
+        name: "SIGINT, and kill -9 before the drain is over, while a write runs",
+        expected: "the write has happened nowhere; repeated under its key elsewhere it happens once",
+        run: |field| Box::pin(killed_in_its_drain(field)),
+    },
 ];
 
 /// gRPC's retry policy as service configs write it: attempts, and waits from the first to the most.
@@ -38,34 +47,41 @@ const ATTEMPTS_MAX: u32 = 5;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
+const SOON: Duration = Duration::from_secs(10);
+
 /// A server that comes back to its own port.
-struct Instance<'f> {
+pub(super) struct Instance<'f> {
     field: &'f Field,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     server: Option<Server>,
 }
 
 impl<'f> Instance<'f> {
     /// On a loopback address of its own, where nobody else is given ports.
-    fn start(field: &'f Field, host: u8) -> Self {
-        let first = field.server(&[("LISTEN_ADDR", &format!("127.0.0.{host}:0"))]);
+    pub(super) fn start(field: &'f Field, host: u8) -> Self {
+        let first = serve(field, &format!("127.0.0.{host}:0"));
         Self { field, address: first.address, server: Some(first) }
     }
 
     /// Ends it by a signal, and starts another; whether the first ended as it should, and in time.
-    async fn restart(&mut self, signal: &str, code: Option<i32>) -> bool {
+    pub(super) async fn restart(&mut self, signal: &str, code: Option<i32>) -> bool {
         let Some(mut server) = self.server.take() else { return false };
         server.signal(signal);
         let ended = server.ended(Duration::from_secs(10)).await;
         drop(server);
-        let address = self.address.to_string();
-        self.server = Some(self.field.server(&[("LISTEN_ADDR", &address)]));
+        self.server = Some(serve(self.field, &self.address.to_string()));
         ended.is_some_and(|(_took, ended_with)| ended_with == code)
     }
 
     fn memory_mib(&self) -> f64 {
         self.server.as_ref().and_then(Server::memory_mib).unwrap_or_default()
     }
+}
+
+/// What is tried is the restart: a machine that is busy besides does not make the pool the reason
+/// why a call fails.
+fn serve(field: &Field, address: &str) -> Server {
+    field.server(&[("LISTEN_ADDR", address), ("DB_WAIT_MS_MAX", "5000")])
 }
 
 /// What clients went through.
@@ -94,7 +110,7 @@ fn is_cut_off(status: &Status) -> bool {
 }
 
 /// What the server asks a client to wait for, where it does.
-fn push_back(status: &Status) -> Option<Duration> {
+pub(super) fn push_back(status: &Status) -> Option<Duration> {
     let millis = status.metadata().get("grpc-retry-pushback-ms")?.to_str().ok()?;
     Some(Duration::from_millis(millis.parse().ok()?))
 }
@@ -124,18 +140,10 @@ async fn rolling_restarts(field: &Field) -> Seen {
     let (tally, is_done) = (Arc::new(Tally::default()), Arc::new(AtomicBool::new(false)));
     let calling = call_at_100(addresses, prefix, Arc::clone(&tally), Arc::clone(&is_done));
     let restarting = async {
-        let mut unclean = 0;
-        let rounds = field.pick(2, 50);
-        for _round in 0..rounds {
-            for instance in &mut instances {
-                sleep(Duration::from_millis(200)).await;
-                let is_clean = instance.restart("TERM", Some(0)).await;
-                unclean += u32::from(!is_clean);
-            }
-        }
-        sleep(Duration::from_millis(200)).await;
+        let pause = Duration::from_millis(200);
+        let ended = restart_in_turn(&mut instances, field.pick(2, 50), pause).await;
         is_done.store(true, Ordering::Relaxed);
-        (rounds * 2, unclean)
+        ended
     };
     let (errors, (restarts, unclean)) = tokio::join!(calling, restarting);
     let calls = tally.calls.load(Ordering::Relaxed);
@@ -148,6 +156,24 @@ async fn rolling_restarts(field: &Field) -> Seen {
     effects(&mut seen, field, prefix, calls).await;
     seen.say(format!("{:.1} MiB", instances[0].memory_mib()));
     seen
+}
+
+/// Restarts one after the other, so many times each; how many that were, and how many of them did
+/// not end as they should.
+pub(super) async fn restart_in_turn(
+    instances: &mut [Instance<'_>],
+    rounds: usize,
+    pause: Duration,
+) -> (usize, usize) {
+    let mut unclean = 0;
+    for _round in 0..rounds {
+        for instance in &mut *instances {
+            sleep(pause).await;
+            unclean += usize::from(!instance.restart("TERM", Some(0)).await);
+        }
+    }
+    sleep(pause).await;
+    (rounds * instances.len(), unclean)
 }
 
 /// Begins a hundred writes a second until it is told to stop; the failures by what they said.
@@ -191,7 +217,7 @@ fn count(errors: &mut BTreeMap<String, u64>, outcome: Result<(), Status>) {
 }
 
 /// So many writes have happened, and each once: its row, its key, its entry in the change log.
-async fn effects(seen: &mut Seen, field: &Field, prefix: &str, calls: u64) {
+pub(super) async fn effects(seen: &mut Seen, field: &Field, prefix: &str, calls: u64) {
     let of = |table: &str, column: &str| {
         format!("select count(*) from {table} where {column} like '{prefix}\\_%'")
     };
@@ -260,4 +286,36 @@ async fn write_until_acknowledged(address: SocketAddr, name: &str, tally: &Tally
         }
     }
     tally.failed.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Fly stops a machine so: SIGINT, and SIGKILL after a while, which is 5 s unless a file says more.
+async fn killed_in_its_drain(field: &Field) -> Seen {
+    let mut seen = Seen::default();
+    let name = field.pick("killed_short", "killed_full");
+    let (mut first, second) = (field.server(&[]), field.server(&[]));
+    let people = [&first, &second].map(|server| person(server, name));
+    let lock = Lock::on_profiles(field).await;
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database()
+        and usename = 'mayfly_runtime' and wait_event_type = 'Lock'";
+    let (outcome, is_killed) = tokio::join!(create(&people[0], name), async {
+        until("it waits", SOON, async || number(field, waiting).await == 1).await;
+        first.signal("INT");
+        let is_gone = first.ended(field.pick(Duration::from_secs(1), Duration::from_secs(5))).await;
+        first.signal("KILL");
+        is_gone.is_none() && first.ended(SOON).await.is_some()
+    });
+    let told = outcome.map_err(|status| status.code());
+    seen.note(is_killed && told.is_err(), format!("killed while it drained: {told:?}"));
+    let left =
+        until("nothing is left of it", SOON, async || number(field, waiting).await == 0).await;
+    seen.say(format!("Postgres is free after {:.0} ms", left.as_secs_f64() * 1e3));
+    lock.release().await;
+    let before = number(field, "select count(*) from mayfly_user.profile").await;
+    let again = create(&people[1], name).await;
+    let after = number(field, "select count(*) from mayfly_user.profile").await;
+    seen.note(
+        again.is_ok() && after == before + 1,
+        format!("repeated elsewhere: {:?}, {} profiles more", again.err(), after - before),
+    );
+    seen
 }

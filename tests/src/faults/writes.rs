@@ -178,7 +178,7 @@ async fn dropped_writes(field: &Field) -> Seen {
     seen
 }
 
-async fn nothing_is_left(seen: &mut Seen, field: &Field, server: &Server) {
+pub(super) async fn nothing_is_left(seen: &mut Seen, field: &Field, server: &Server) {
     let under_way = "select count(*) from pg_stat_activity where datname = current_database()
         and usename = 'mayfly_runtime' and (state = 'active' or state like 'idle in transaction%')";
     let took =

@@ -77,10 +77,10 @@ impl Functions {
         let (address, internal_address) = (bound.address(), bound.internal_address());
         let (stop, stopped) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "the server is what drains; `stop` joins it")]
-        let serving = tokio::spawn(bound.serve(async {
+        let serving = tokio::spawn(async {
             // A sender that is gone stops the server as well.
-            let _told = stopped.await;
-        }));
+            let _ended = bound.serve(async { drop(stopped.await) }).await;
+        });
         Ok(Self { address, internal_address, stop, serving })
     }
 

@@ -5,6 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use aws_lc_rs::hmac;
 
 /// The longest wait: whoever locks an account out by failing on purpose does not do so for longer.
+/// `count_attempt.sql` knows it too, and lets nobody wait for longer whose clock was set.
 const DELAY_MAX: Duration = Duration::from_mins(15);
 
 /// What is counted.

@@ -136,7 +136,7 @@ async fn a_withdrawn_key_takes_its_tokens_along() {
 
     // The same key again, among others: what was verified stays so.
     world.answers(Answer::keys(&[jwk(1, "k2"), jwk(0, "k1")]));
-    world.clock.advance(Duration::from_hours(1));
+    world.pass(Duration::from_hours(1)).await;
     let before = world.verifier.verify(&with_claim("exp", json!(NOW + 9999))).await.unwrap();
     world.settle().await;
     assert_eq!(world.requests(), 2);
@@ -145,7 +145,7 @@ async fn a_withdrawn_key_takes_its_tokens_along() {
 
     // Another key of the same name: it did not sign this token.
     world.answers(Answer::keys(&[jwk(1, "k1")]));
-    world.clock.advance(Duration::from_hours(1));
+    world.pass(Duration::from_hours(1)).await;
     let token = with_claim("exp", json!(NOW + 9999));
     world.verifier.verify(&token).await.unwrap();
     world.settle().await;

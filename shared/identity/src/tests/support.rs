@@ -1,8 +1,11 @@
 //! A key server for tests, and a verifier that asks it.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use clock::Clock;
@@ -93,6 +96,14 @@ impl World {
     /// How many connections the server has seen.
     pub(super) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
+    }
+
+    /// Lets time pass on both clocks, which we would otherwise wait for.
+    pub(super) async fn pass(&self, span: Duration) {
+        self.clock.advance(span);
+        tokio::time::pause();
+        tokio::time::advance(span).await;
+        tokio::time::resume();
     }
 
     /// Waits for the fetches that were started.
