@@ -35,6 +35,9 @@ const ALL: [&str; 9] = [
     "watch::",
 ];
 
+/// Their names hold some of those, and they try something else.
+pub(crate) const ELSEWHERE: [&str; 1] = ["dev::"];
+
 /// What a change of the file at `path` is tried with, in this order.
 pub(crate) fn stages(path: &str) -> Vec<Stage> {
     let parts: Vec<_> = path.split('/').collect();
