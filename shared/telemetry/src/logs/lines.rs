@@ -86,7 +86,8 @@ impl Shared {
     }
 
     fn drop_lines(&self, lines: &[u8]) {
-        let ends = lines.iter().filter(|byte| **byte == b'\n').count();
+        // What ends with a line's end has one part more than lines, and what does not is cut.
+        let ends = lines.split(|byte| *byte == b'\n').count() - 1;
         self.dropped.fetch_add(u64::try_from(ends).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
