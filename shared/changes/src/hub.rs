@@ -190,7 +190,13 @@ impl Hub {
                 return;
             }
             let seen = timeout(READ_MAX, self.look(pool, &mut tail)).await;
-            is_failing = has_failed(&seen, is_failing);
+            {
+                let failure = failure(&seen);
+                if let (Some(error), false) = (failure, is_failing) {
+                    tracing::warn!(error, "the change log cannot be looked at");
+                }
+                is_failing = failure.is_some();
+            }
             held_up = match seen {
                 Ok(Ok(Seen::All) | Err(_)) | Err(_) => Duration::ZERO,
                 Ok(Ok(Seen::Some)) => LOOK_EVERY_MIN,
@@ -254,17 +260,15 @@ enum Seen {
     NothingNew,
 }
 
-/// Whether a look has failed, which is told unless the last one had as well.
-fn has_failed(seen: &std::result::Result<Result<Seen>, Elapsed>, is_known: bool) -> bool {
-    let error: &dyn std::error::Error = match seen {
-        Ok(Ok(_seen)) => return false,
-        Ok(Err(error)) => error,
-        Err(elapsed) => elapsed,
-    };
-    if !is_known {
-        tracing::warn!(error, "the change log cannot be looked at");
+/// Why a look has failed, if it has.
+fn failure(
+    seen: &std::result::Result<Result<Seen>, Elapsed>,
+) -> Option<&(dyn std::error::Error + 'static)> {
+    match seen {
+        Ok(Ok(_seen)) => None,
+        Ok(Err(error)) => Some(error),
+        Err(elapsed) => Some(elapsed),
     }
-    true
 }
 
 async fn sweep(pool: Pool) {

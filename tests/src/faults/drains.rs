@@ -142,7 +142,7 @@ async fn watched_drains(field: &Field) -> Seen {
         is_whole,
         format!("{count} changes told to {WATCHERS} watchers, lost: {}", !is_whole),
     );
-    judge(&mut seen, &*watchers, count, rounds);
+    judge(&mut seen, &watchers, count, rounds);
     seen
 }
 
