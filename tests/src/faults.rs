@@ -4,9 +4,9 @@
 //! suite runs the same ones small.
 
 mod field;
-mod frame;
+pub(crate) mod frame;
 mod neighbour;
-mod peer;
+pub(crate) mod peer;
 mod floods;
 mod slow;
 mod windows;
