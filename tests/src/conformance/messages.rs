@@ -23,6 +23,10 @@ pub(super) const CASES: &[Case] = &[
     case("8.1", "trailers that do not end the stream", MALFORMED, || {
         joined(&[open(1), data(0, 1, QUESTION), headers(END_HEADERS, 1, &block(&[("x-sum", "1")]))])
     }),
+    case("8.1", "the same of a request that nobody reads", MALFORMED, || {
+        let end = headers(END_HEADERS, 1, &block(&[("x-sum", "1")]));
+        joined(&[headers(END_HEADERS, 1, &block(&GET)), data(0, 1, b"x"), end])
+    }),
     case("8.1", "a hundred requests at once", SERVED, || {
         (0..100).flat_map(|number| get(number * 2 + 1)).collect()
     }),

@@ -49,6 +49,9 @@ pub(super) const CASES: &[Case] = &[
         joined(&[open(1), reset(1), data(0, 1, b"x")])
     }),
     case("5.1", "taken back: HEADERS", RESET_AS_CLOSED, || joined(&[open(1), reset(1), get(1)])),
+    case("5.1", "taken back before its body: HEADERS", RESET_AS_CLOSED, || {
+        joined(&[unended(1), reset(1), get(1)])
+    }),
     case("5.1", "taken back: CONTINUATION", STRAY, || {
         joined(&[open(1), reset(1), frame(CONTINUATION, END_HEADERS, 1, &[0x82])])
     }),
@@ -92,6 +95,11 @@ pub(super) const CASES: &[Case] = &[
 /// A call whose request has ended.
 fn ended(stream: u32) -> Vec<u8> {
     joined(&[open(stream), question(stream)])
+}
+
+/// A request for the health that is not over.
+fn unended(stream: u32) -> Vec<u8> {
+    headers(END_HEADERS, stream, &block(&super::GET))
 }
 
 fn first() -> Vec<u8> {
