@@ -1,16 +1,18 @@
 //! The preface, and the format of frames (RFC 9113, 3.4 to 4.3, 5.5, 6.1 to 6.4, 6.6 to 6.8, 6.10).
 
 use super::{
-    AWAY, AWAY_FOR_BLOCK, AWAY_FOR_SIZE, Answer, Away, Case, Closed, FRAME_SIZE, GET, GoesOn,
-    IGNORED, MALFORMED, Outcome, PROTOCOL, RESET_FOR_SIZE, Reset, SERVED, STREAM_CLOSED, case,
-    data, get, headers, joined, open, opened, priority, question, reset, window,
+    AWAY, AWAY_FOR_BLOCK, AWAY_FOR_SIZE, Answer, Away, CHECK, Case, Closed, FRAME_SIZE, GET,
+    GoesOn, IGNORED, MALFORMED, Outcome, PROTOCOL, QUESTION, RESET_FOR_SIZE, Reset, SERVED,
+    STREAM_CLOSED, case, data, get, headers, joined, open, opened, priority, question, reset,
+    window,
 };
 use crate::faults::frame::{
     ACK, CONTINUATION, END_HEADERS, END_STREAM, GOAWAY, PADDED, PING, PREFACE, PRIORITY,
-    PUSH_PROMISE, RST_STREAM, SETTINGS, WITH_PRIORITY, block, frame,
+    PUSH_PROMISE, RST_STREAM, SETTINGS, WITH_PRIORITY, block, call, frame,
 };
 
-const KNOWN_LONGEST: usize = 1 << 14;
+/// Octets of a frame that every server takes (4.2).
+const LONGEST: usize = 1 << 14;
 
 /// Is a kind of frame that nobody has defined.
 const UNKNOWN: u8 = 0xbe;
@@ -50,11 +52,8 @@ pub(super) const CASES: &[Case] = &[
     }),
     case("4.1", "PING with flags that mean nothing", IGNORED, || frame(PING, 0xfe, 0, &[1; 8])),
     case("4.1", "HEADERS and DATA with flags that mean nothing", SERVED, || {
-        let fields = crate::faults::frame::call(super::CHECK, None);
-        joined(&[
-            headers(END_HEADERS | 0xd2, 1, &fields),
-            data(END_STREAM | 0xf6, 1, super::QUESTION),
-        ])
+        let fields = call(CHECK, None);
+        joined(&[headers(END_HEADERS | 0xd2, 1, &fields), data(END_STREAM | 0xf6, 1, QUESTION)])
     }),
     case("4.1", "a request on a stream with the reserved bit", SERVED, || get(1 << 31 | 1)),
     case("4.1", "PING on stream 0 with the reserved bit", IGNORED, || {
@@ -63,26 +62,26 @@ pub(super) const CASES: &[Case] = &[
     // Sizes.
     case("4.2", "DATA of 16,384 octets", SERVED, || {
         let begun = headers(END_HEADERS, 1, &block(&GET));
-        joined(&[begun, data(END_STREAM, 1, &[0; KNOWN_LONGEST])])
+        joined(&[begun, data(END_STREAM, 1, &[0; LONGEST])])
     }),
     case("4.2", "DATA of 16,385 octets", RESET_FOR_SIZE, || {
-        joined(&[open(1), data(0, 1, &[0; KNOWN_LONGEST + 1])])
+        joined(&[open(1), data(0, 1, &[0; LONGEST + 1])])
     }),
     case("4.2", "HEADERS of 16,385 octets", AWAY_FOR_SIZE, || {
-        headers(END_HEADERS | END_STREAM, 1, &[0x82; KNOWN_LONGEST + 1])
+        headers(END_HEADERS | END_STREAM, 1, &[0x82; LONGEST + 1])
     }),
     case("4.2", "CONTINUATION of 16,385 octets", AWAY_FOR_SIZE, || {
         let begun = headers(END_STREAM, 1, &block(&GET));
-        joined(&[begun, frame(CONTINUATION, END_HEADERS, 1, &[0x82; KNOWN_LONGEST + 1])])
+        joined(&[begun, frame(CONTINUATION, END_HEADERS, 1, &[0x82; LONGEST + 1])])
     }),
     case("4.2", "SETTINGS of more than 16,384 octets", AWAY_FOR_SIZE, || {
-        frame(SETTINGS, 0, 0, &[0; KNOWN_LONGEST + 2])
+        frame(SETTINGS, 0, 0, &[0; LONGEST + 2])
     }),
     case("4.2", "an unknown frame of 16,384 octets", IGNORED, || {
-        frame(UNKNOWN, 0, 0, &[0; KNOWN_LONGEST])
+        frame(UNKNOWN, 0, 0, &[0; LONGEST])
     }),
     case("4.2", "an unknown frame of 16,385 octets", AWAY_FOR_SIZE, || {
-        frame(UNKNOWN, 0, 0, &[0; KNOWN_LONGEST + 1])
+        frame(UNKNOWN, 0, 0, &[0; LONGEST + 1])
     }),
     // Blocks of headers are whole and alone.
     case("4.3", "a block that cannot be decoded", AWAY_FOR_BLOCK, || {
@@ -113,14 +112,14 @@ pub(super) const CASES: &[Case] = &[
     case("6.1", "DATA on stream 0", AWAY, || data(0, 0, b"x")),
     case("6.1", "DATA before any stream", UNBIDDEN, || data(END_STREAM, 1, b"x")),
     case("6.1", "DATA that is all padding and a request's end", SERVED, || {
-        joined(&[open(1), data(0, 1, super::QUESTION), data(END_STREAM | PADDED, 1, &[3, 0, 0, 0])])
+        joined(&[open(1), data(0, 1, QUESTION), data(END_STREAM | PADDED, 1, &[3, 0, 0, 0])])
     }),
     case("6.1", "DATA with padding", SERVED, || {
-        let padded = [&[6], super::QUESTION, &[0; 6]].concat();
+        let padded = [&[6], QUESTION, &[0; 6]].concat();
         joined(&[open(1), data(END_STREAM | PADDED, 1, &padded)])
     }),
     case("6.1", "DATA with padding that is not zero", DIRTY, || {
-        let padded = [&[6], super::QUESTION, &[7; 6]].concat();
+        let padded = [&[6], QUESTION, &[7; 6]].concat();
         joined(&[open(1), data(END_STREAM | PADDED, 1, &padded)])
     }),
     case("6.1", "DATA with as much padding as there are octets", AWAY, || {
@@ -130,7 +129,7 @@ pub(super) const CASES: &[Case] = &[
         joined(&[open(1), data(END_STREAM | PADDED, 1, &[])])
     }),
     case("6.1", "DATA in several frames, one of them empty", SERVED, || {
-        let (first, rest) = super::QUESTION.split_at(2);
+        let (first, rest) = QUESTION.split_at(2);
         joined(&[open(1), data(0, 1, first), data(0, 1, &[]), data(END_STREAM, 1, rest)])
     }),
     // HEADERS.

@@ -1,7 +1,7 @@
 //! The states of streams, their numbers and their priorities (RFC 9113, 5.1 to 5.3).
 
 use super::{
-    AWAY, Answer, Away, Case, Closed, GoesOn, IGNORED, Outcome, PROTOCOL, REFUSED_STREAM,
+    AWAY, Answer, Away, Case, Closed, GET, GoesOn, IGNORED, Outcome, PROTOCOL, REFUSED_STREAM,
     RESET_AS_CLOSED, Reset, SERVED, STREAM_CLOSED, case, data, get, headers, joined, open,
     priority, question, reset, window,
 };
@@ -81,7 +81,7 @@ pub(super) const CASES: &[Case] = &[
     // Priorities.
     case("5.3", "PRIORITY of a stream on itself", SELFISH, || priority(3, 3)),
     case("5.3", "a request that depends on itself", SELFISH_REQUEST, || {
-        let own = [&[0, 0, 0, 1, 15], &block(&super::GET)[..]].concat();
+        let own = [&[0, 0, 0, 1, 15], &block(&GET)[..]].concat();
         headers(END_HEADERS | END_STREAM | WITH_PRIORITY, 1, &own)
     }),
     case("5.3", "PRIORITY on a stream that there is not, exclusively", IGNORED, || {
@@ -99,7 +99,7 @@ fn ended(stream: u32) -> Vec<u8> {
 
 /// A request for the health that is not over.
 fn unended(stream: u32) -> Vec<u8> {
-    headers(END_HEADERS, stream, &block(&super::GET))
+    headers(END_HEADERS, stream, &block(&GET))
 }
 
 fn first() -> Vec<u8> {
