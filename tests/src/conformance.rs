@@ -163,7 +163,7 @@ impl Case {
         Self { start: Start::Answered(first), ..self }
     }
 
-    const fn from_nothing(self) -> Self {
+    const fn unopened(self) -> Self {
         Self { start: Start::Nothing, ..self }
     }
 

@@ -20,19 +20,21 @@ fn main() -> ExitCode {
         return chassis::run("user", user::service);
     }
     let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(run(first.as_deref() == Some("--serve")))
+    runtime.block_on(async {
+        let this = std::env::current_exe().expect("this program");
+        let server = Server::start(&this, &world().new_database().await);
+        let plain = Plain::start().await;
+        if first.as_deref() == Some("--serve") {
+            println!("ours: {}, /healthz\nhyper alone: {}", server.address, plain.address);
+            tokio::signal::ctrl_c().await.expect("a signal");
+            return ExitCode::SUCCESS;
+        }
+        compare(&server, &plain).await
+    })
 }
 
 /// Tries every case; a failure if hyper alone does one of them better.
-async fn run(is_serving: bool) -> ExitCode {
-    let this = std::env::current_exe().expect("this program");
-    let server = Server::start(&this, &world().new_database().await);
-    let plain = Plain::start().await;
-    if is_serving {
-        println!("ours: {}, /healthz\nhyper alone: {}", server.address, plain.address);
-        tokio::signal::ctrl_c().await.expect("a signal");
-        return ExitCode::SUCCESS;
-    }
+async fn compare(server: &Server, plain: &Plain) -> ExitCode {
     let cases = cases();
     let (ours, theirs) =
         tokio::join!(outcomes(server.address, &cases), outcomes(plain.address, &cases));

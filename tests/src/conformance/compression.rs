@@ -12,7 +12,7 @@ const VALUE: &[u8] = &[0x25, 0xa8, 0x49, 0xe9, 0x5b, 0xb8, 0xe8, 0xb4, 0xbf];
 /// Places in the static table (appendix A): two whole fields, and a name in each of three forms.
 const METHOD_GET: u8 = 0x82;
 const SCHEME_HTTP: u8 = 0x86;
-const KEPT_CACHE_CONTROL: &[u8] = &[0x40 | 24];
+const KEPT_CACHE_CONTROL: &[u8] = &[0x40 + 24];
 const CACHE_CONTROL: &[u8] = &[0x0f, 24 - 15];
 const SECRET_CACHE_CONTROL: &[u8] = &[0x1f, 24 - 15];
 
@@ -28,7 +28,7 @@ const SIZE_NONE: u8 = 0x20;
 const SIZE_SMALL: &[u8] = &[0x3f, 9];
 
 /// Is the first place of the table that a client fills.
-const FIRST: u8 = 0x80 | 62;
+const FIRST: u8 = 0x80 + 62;
 
 pub(super) const CASES: &[Case] = &[
     // Places.
@@ -73,7 +73,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     // Numbers and strings.
     case("7541 5.1", "a number with octets that add nothing", SERVED, || {
-        ends(&[0x0f, 0x80 | (24 - 15), 0x80, 0x00, 1, b'1'])
+        ends(&[0x0f, 0x80 + 24 - 15, 0x80, 0x00, 1, b'1'])
     }),
     case("7541 5.1", "a number without an end", AWAY_FOR_BLOCK, || ends(&[0xff, 0x80, 0x80])),
     case("7541 5.1", "a number that is too large", AWAY_FOR_BLOCK, || {
@@ -95,7 +95,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     // Every form of a field.
     case("7541 6.1", "the place 0", AWAY_FOR_BLOCK, || ends(&[0x80])),
-    case("7541 6.1", "the last place of the static table", SERVED, || ends(&[0x80 | 61])),
+    case("7541 6.1", "the last place of the static table", SERVED, || ends(&[0x80 + 61])),
     case("7541 6.1", "a request of places, and of Huffman's code", SERVED, || {
         let path = [&[0x04, 8][..], HEALTHZ.as_bytes()].concat();
         of_block(&[&[METHOD_GET, SCHEME_HTTP], &path[..], &[0x41], &string(WWW)].concat())

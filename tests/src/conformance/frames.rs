@@ -31,20 +31,19 @@ const UNBIDDEN: &[Outcome] = &[Away(PROTOCOL), Away(STREAM_CLOSED), Reset(STREAM
 
 pub(super) const CASES: &[Case] = &[
     // The preface.
-    case("3.4", "a preface, SETTINGS and a request at once", SERVED, || opened(&get(1)))
-        .from_nothing(),
+    case("3.4", "a preface, SETTINGS and a request at once", SERVED, || opened(&get(1))).unopened(),
     case("3.4", "something else than a preface", AWAY, || b"GOOD MORNING\r\n\r\n\r\n\r\n".to_vec())
-        .from_nothing(),
+        .unopened(),
     case("3.4", "a preface whose last octet is wrong", AWAY, || {
         [&PREFACE[..PREFACE.len() - 1], b"x", &frame(SETTINGS, 0, 0, &[])].concat()
     })
-    .from_nothing(),
+    .unopened(),
     case("3.4", "a preface, and PING before SETTINGS", AWAY, || {
         [PREFACE, &frame(PING, 0, 0, &[0; 8])].concat()
     })
-    .from_nothing(),
+    .unopened(),
     case("3.4", "a preface, and a request before SETTINGS", AWAY, || [PREFACE, &get(1)].concat())
-        .from_nothing(),
+        .unopened(),
     // The head of a frame.
     case("4.1", "an unknown kind of frame", IGNORED, || frame(UNKNOWN, 0, 0, b"what?")),
     case("4.1", "an unknown kind of frame on a stream", SERVED, || {

@@ -57,5 +57,5 @@ pub(super) const CASES: &[Case] = &[
     case("6.5.3", "SETTINGS twice in the beginning, and a request", SERVED, || {
         opened(&joined(&[setting(WINDOW, 9), get(1)]))
     })
-    .from_nothing(),
+    .unopened(),
 ];

@@ -40,7 +40,7 @@ async fn pulled(field: &Field) -> Seen {
     let settings = [("KEEPALIVE_SECS", secs), ("LISTEN_ADDR", &listen)];
     let watched = field.watched(&settings).await;
     let server = &watched.server;
-    let watcher = cable.watcher(server, &token("neighbour"));
+    let curl = cable.watcher(server, &token("neighbour"));
     let is_open = |end: &End| end.watches == 1 && end.is_connected;
     let opened = within(Duration::from_secs(10), server, &cable, is_open).await;
     seen.note(opened.is_some(), "the watch is open");
@@ -56,7 +56,7 @@ async fn pulled(field: &Field) -> Seen {
     let left = limit.saturating_sub(start.elapsed()) + POLL;
     let gone = within(left, server, &cable, |end| !end.is_connected).await;
     note_gone(&mut seen, "connection", gone.map(|()| start.elapsed()));
-    drop(watcher);
+    drop(curl);
     watched.end(&mut seen, 8.0).await;
     seen
 }
@@ -84,7 +84,7 @@ async fn within(
     max: Duration,
     server: &Server,
     cable: &Cable,
-    is_so: impl Fn(&End) -> bool,
+    is_so: impl Fn(&End) -> bool + Send + Sync,
 ) -> Option<()> {
     let start = Instant::now();
     while !is_so(&End::of(server, cable).await) {
