@@ -55,7 +55,17 @@ async fn odd_heads_are_refused_and_nothing_follows_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_delays_nobody_else() {
-    hold(&["say nothing", "MAX_CONNS", "address space", "no descriptors"]).await;
+    hold(&["say nothing", "MAX_CONNS", "address space", "pids.max", "no descriptors"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_large_once_unpacked_is_not_unpacked() {
+    hold(&["on 50 streams at once"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_vanishes_without_a_word_leaves_nothing_behind() {
+    hold(&["cable"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

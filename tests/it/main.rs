@@ -19,6 +19,7 @@ mod reflection;
 mod evolution;
 mod random;
 mod faults;
+mod conformance;
 mod deadlines;
 mod call;
 mod outbound;

@@ -4,14 +4,16 @@
 //! suite runs the same ones small.
 
 mod field;
-mod frame;
+pub(crate) mod frame;
 mod neighbour;
-mod peer;
+pub(crate) mod peer;
 mod floods;
 mod slow;
 mod windows;
 mod heads;
+mod bombs;
 mod crowds;
+mod cable;
 mod stops;
 mod sleeps;
 mod restarts;
@@ -52,7 +54,9 @@ pub fn cases() -> Vec<Case> {
         slow::CASES,
         windows::CASES,
         heads::CASES,
+        bombs::CASES,
         crowds::CASES,
+        cable::CASES,
         stops::CASES,
         sleeps::CASES,
         restarts::CASES,

@@ -12,6 +12,7 @@
 //! every [`App`] gets a copy of one migrated database. What a machine lacks is told by [`skip`].
 
 mod app;
+pub mod conformance;
 mod container;
 mod errors;
 pub mod faults;

@@ -50,9 +50,9 @@ impl Server {
         Self { address, internal, child, panics }
     }
 
-    /// Starts a function's binary, and does not wait until it listens anywhere.
-    pub fn unawaited(binary: &Path, database: &str) -> Self {
-        let (child, panics, _told) = spawn(&mut Command::new(binary), database, &[]);
+    /// Starts a command that ends in a function's binary, and does not wait until it listens anywhere.
+    pub fn unawaited(command: &mut Command, database: &str) -> Self {
+        let (child, panics, _told) = spawn(command, database, &[]);
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Self { address: nowhere, internal: nowhere, child, panics }
     }

@@ -3,6 +3,7 @@
 use std::{convert::Infallible, future::Future, io, pin::pin, time::Duration};
 
 use http::{HeaderValue, Request, Response, header};
+use http_body_util::{BodyExt, Limited};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -55,6 +56,9 @@ const KEEPALIVE_ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// How long a peer may take to take its leave, once its calls are over and it was told to.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
+
+/// How long whoever asks for the health is listened to; they have nothing to say.
+const QUESTION_MAX: Duration = Duration::from_secs(1);
 
 /// What all connections share.
 #[derive(Clone)]
@@ -160,7 +164,11 @@ impl Connections {
         call: Option<TaskTrackerToken>,
     ) -> Result<Response<Answer>, Infallible> {
         if request.uri().path() == Liveness::PATH {
-            let response = self.liveness.answer(request.method());
+            let (head, body) = request.into_parts();
+            // Whatever is wrong with a request is told before the answer is.
+            let asked = Limited::new(body, Liveness::QUESTION_BYTES_MAX).collect();
+            let _end = timeout(QUESTION_MAX, asked).await;
+            let response = self.liveness.answer(&head.method);
             return Ok(response.map(|body| Answer::new(body, call)));
         }
         // Where chunks end is for nobody to find but whoever reads them: no request follows them.

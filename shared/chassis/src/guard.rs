@@ -1,6 +1,6 @@
 //! Watches what a peer sends and takes, for what hyper and h2 do not bound by themselves: headers
 //! that never end, resets of calls that have begun, heads that two servers would read differently,
-//! and answers that nobody takes.
+//! answers that nobody takes, and a first frame that is not SETTINGS.
 //!
 //! Whatever is too much is answered in the protocol's own words: what hyper is given to read then
 //! is what it refuses so.
@@ -72,7 +72,7 @@ impl<T> Guard<T> {
         let read = &buffer.filled()[start..];
         let refused = match &mut self.watched {
             Watched::Http1(heads) => heads.scan(read).map(|at| (at, heads::MALFORMED)),
-            Watched::Http2(frames) => frames.scan(read).map(|at| (at, frames::CALM)),
+            Watched::Http2(frames) => frames.scan(read),
         };
         if let Some((at, instead)) = refused {
             buffer.set_filled(start + at);

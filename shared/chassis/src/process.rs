@@ -1,8 +1,10 @@
 //! A function's process, from its first line to its exit code.
 
 use std::{
-    io::{Write, stderr, stdout},
+    io::{self, Write, stderr, stdout},
     process::ExitCode,
+    sync::Mutex,
+    thread,
     time::Duration,
 };
 
@@ -15,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    Build, Command, Function, Ready, Server, Settings,
+    Build, Command, Function, Ready, Server, Settings, Tls,
     command::{help, version},
     server::Ended,
     watchdog,
@@ -26,6 +28,9 @@ const EX_USAGE: u8 = 64;
 const EX_UNAVAILABLE: u8 = 69;
 pub(crate) const EX_SOFTWARE: u8 = 70;
 const EX_CONFIG: u8 = 78;
+
+/// Threads beside the runtime's own: a watchdog, a log, and a few that look up names or read files.
+const THREADS_BESIDE: usize = 6;
 
 /// How long the runtime may take to let go of its last threads.
 const RUNTIME_END_MAX: Duration = Duration::from_millis(500);
@@ -80,9 +85,9 @@ fn try_run(name: &'static str, functions: Vec<Function>) -> Result<ExitCode, Sto
         }
         Command::Serve | Command::Migrate => {
             let (settings, functions) = settings(functions)?;
+            let runtime = runtime()?;
             logs::start(&settings.logs).map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
             layers::install_hook();
-            let runtime = runtime().map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
             let outcome = runtime.block_on(async {
                 match command {
                     Command::Migrate => migrate(&settings).await,
@@ -107,15 +112,34 @@ fn settings(functions: Vec<Function>) -> Result<(Settings, Vec<Ready>), Stop> {
 }
 
 /// One thread where there is one core: handing work over costs more than doing it.
-fn runtime() -> std::io::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+fn runtime() -> Result<Runtime, Stop> {
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = cores + THREADS_BESIDE;
+    have_threads(threads).map_err(|error| Stop {
+        code: EX_UNAVAILABLE,
+        told: format!("it may not have the {threads} threads that it needs: {error}"),
+    })?;
     let mut builder =
         if cores == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
-    builder.enable_all().build()
+    builder.enable_all().build().map_err(|error| Stop::new(EX_SOFTWARE, &error))
+}
+
+/// Has so many threads at once, and lets them go. tokio panics where the kernel gives it none, and
+/// then neither serves nor ends.
+fn have_threads(count: usize) -> io::Result<()> {
+    let gate = Mutex::new(());
+    thread::scope(|scope| {
+        // Whoever is there waits for it to open.
+        let _shut = gate.lock();
+        for _ in 0..count {
+            thread::Builder::new().spawn_scoped(scope, || drop(gate.lock()))?;
+        }
+        Ok(())
+    })
 }
 
 async fn migrate(settings: &Settings) -> Result<ExitCode, Stop> {
-    let mut signals = Signals::listen().map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
+    let mut signals = Signals::listen(None).map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
     tokio::select! {
         // Leaving drops the session, and with it the lock and the migration under way.
         code = signals.next() => Ok(ExitCode::from(code)),
@@ -136,7 +160,8 @@ async fn serve(
     settings: Settings,
     functions: Vec<Ready>,
 ) -> Result<ExitCode, Stop> {
-    let mut signals = Signals::listen().map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
+    let mut signals =
+        Signals::listen(settings.tls.clone()).map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
     warn_of_emulator();
     let server = Server::bind(&settings, functions, &Clock::system())
         .map_err(|error| Stop::new(EX_UNAVAILABLE, &error))?;
@@ -180,25 +205,45 @@ fn warn_of_emulator() {
     }
 }
 
-/// SIGINT (Fly's default, and Ctrl-C) and SIGTERM, which mean the same.
+/// SIGINT (Fly's default, and Ctrl-C) and SIGTERM, which mean the same; and SIGHUP, which ends
+/// nothing.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
+    tls: Option<Tls>,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    fn listen(tls: Option<Tls>) -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            tls,
         })
     }
 
-    /// Waits for one, and tells the exit code of a process that it ends at once.
+    /// Waits for one that ends the process, and tells the exit code of a process that it ends at
+    /// once. Until then files are read anew when it is told so.
     async fn next(&mut self) -> u8 {
-        tokio::select! {
-            _signal = self.interrupt.recv() => 130,
-            _signal = self.terminate.recv() => 143,
+        loop {
+            tokio::select! {
+                _signal = self.interrupt.recv() => return 130,
+                _signal = self.terminate.recv() => return 143,
+                _signal = self.hang_up.recv() => self.renew(),
+            }
+        }
+    }
+
+    fn renew(&self) {
+        match self.tls.as_ref().map(Tls::renew) {
+            None => tracing::info!("told to hang up; there is nothing to read anew"),
+            Some(Ok(())) => tracing::info!("the certificate was read anew"),
+            Some(Err(error)) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the certificate cannot be read anew, and the old one stays"
+            ),
         }
     }
 }

@@ -4,11 +4,18 @@ use std::{error::Error, fmt, marker::PhantomData, sync::Arc};
 
 use tonic::{
     Code, Status,
-    codec::{DecodeBuf, Decoder as Decode},
+    codec::{BufferSettings, DecodeBuf, Decoder as Decode},
 };
 use tonic_prost::ProstEncoder;
 
 use crate::{Check, check};
+
+/// What a call reads into and writes from at first; most messages are smaller. tonic would take
+/// 8 KiB for each, which calls that wait and streams that are quiet hold for nothing.
+const BUFFER_BYTES: usize = 1024;
+
+/// Messages of a stream that are sent together, as tonic does it.
+const TOGETHER_BYTES_MAX: usize = 32 * 1024;
 
 /// Encodes `T`, and decodes `U` and checks it; tonic's generated code uses it for every RPC.
 ///
@@ -45,7 +52,7 @@ where
     type Decoder = Decoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::default()
+        ProstEncoder::new(buffers())
     }
 
     fn decoder(&mut self) -> Self::Decoder {
@@ -68,6 +75,14 @@ where
 
         Ok(Some(message))
     }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        buffers()
+    }
+}
+
+fn buffers() -> BufferSettings {
+    BufferSettings::new(BUFFER_BYTES, TOGETHER_BYTES_MAX)
 }
 
 // === impl Undecodable ===
@@ -126,6 +141,13 @@ mod tests {
         assert_eq!((status.code(), status.message()), (Code::InvalidArgument, ""));
         let invalid = status.source().unwrap().downcast_ref::<Invalid>().unwrap();
         assert_eq!(invalid.0[0].field, "user_id");
+    }
+
+    #[tokio::test]
+    async fn a_message_may_be_larger_than_what_it_is_read_into_at_first() {
+        let long = GetProfileRequest { user_id: "u".repeat(BUFFER_BYTES * 3) };
+        let status = decode(&long.encode_to_vec()).await.unwrap_err();
+        assert!(status.source().unwrap().is::<Invalid>(), "it is read whole, and then refused");
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! TLS without a proxy: both settings or none, HTTP/2 and HTTP/1.1, and no patience for half a
 //! handshake.
 
-use std::{path::Path, process::Command, sync::Arc, time::Duration};
+use std::{io, path::Path, process::Command, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -57,6 +57,18 @@ fn with_tls(dir: &TempDir) -> Environment {
 
 /// Connects as a client that would speak one of these.
 async fn connect(serving: &Serving, cert: &Path, protocols: &[&str]) -> TlsStream<TcpStream> {
+    try_connect(serving, cert, protocols).await.unwrap()
+}
+
+async fn is_trusted(serving: &Serving, cert: &Path) -> bool {
+    try_connect(serving, cert, &["h2"]).await.is_ok()
+}
+
+async fn try_connect(
+    serving: &Serving,
+    cert: &Path,
+    protocols: &[&str],
+) -> io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(cert).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -66,7 +78,16 @@ async fn connect(serving: &Serving, cert: &Path, protocols: &[&str]) -> TlsStrea
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let stream = TcpStream::connect(serving.address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+/// Whether a connection of HTTP/1.1 answers for the health, once.
+async fn answers(mut stream: TlsStream<TcpStream>) -> bool {
+    let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    answer.starts_with(b"HTTP/1.1 200 ")
 }
 
 #[tokio::test]
@@ -86,13 +107,9 @@ async fn both_versions_of_http_are_spoken_within() {
     assert_eq!(answer.status(), 200);
     drop(sender);
 
-    let mut stream = connect(&serving, &cert, &["http/1.1"]).await;
+    let stream = connect(&serving, &cert, &["http/1.1"]).await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
-    let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    stream.write_all(request).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+    assert!(answers(stream).await);
     serving.stop().await;
 }
 
@@ -148,4 +165,87 @@ async fn half_a_pair_and_a_pair_of_two_are_named() {
     }
     let ended = Program::run(&mut good.command(&["check"]), secs(2)).await;
     assert_eq!(ended.code(), Some(0), "{ended:?}");
+}
+
+/// The greeting of a client that knows no newer version: chance, no session, one cipher of 1.2, no
+/// compression; one curve, its points, one signature.
+fn greeting(version: [u8; 2]) -> Vec<u8> {
+    let extensions =
+        [&[0, 10, 0, 4, 0, 2, 0, 23][..], &[0, 11, 0, 2, 1, 0], &[0, 13, 0, 4, 0, 2, 4, 3]]
+            .concat();
+    let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
+    let start = [&version[..], &[7; 32], &[0], &[0, 2, 0xc0, 0x2b], &[1, 0]].concat();
+    let hello = [&start[..], &[0, length(&extensions)], &extensions].concat();
+    let message = [&[1, 0, 0, length(&hello)], &hello[..]].concat();
+    [&[0x16, 3, 1, 0, length(&message)], &message[..]].concat()
+}
+
+#[tokio::test]
+async fn older_versions_and_garbage_are_shown_the_door() {
+    let Some(dir) = certificate() else { return };
+    let serving = Serving::start(&with_tls(&dir)).await;
+    // The alert that says so: fatal, protocol_version.
+    let refused = [0x15, 3, 3, 0, 2, 2, 70];
+    for (said, alert) in [
+        (greeting([3, 1]), Some(refused)),
+        (greeting([3, 2]), Some(refused)),
+        (b"\x16\x03\x01\xff\xff".repeat(9), None),
+        (vec![0xa5; 4096], None),
+    ] {
+        let mut stream = TcpStream::connect(serving.address).await.unwrap();
+        stream.write_all(&said).await.unwrap();
+        let mut told = Vec::new();
+        // A reset is an end, too.
+        drop(timeout(secs(2), stream.read_to_end(&mut told)).await.expect("it is closed"));
+        assert!(alert.is_none_or(|alert| told == alert), "{told:?}");
+    }
+    // The same greeting by the name of 1.2 goes on.
+    let mut stream = TcpStream::connect(serving.address).await.unwrap();
+    stream.write_all(&greeting([3, 3])).await.unwrap();
+    let mut told = [0; 6];
+    stream.read_exact(&mut told).await.unwrap();
+    assert!(matches!(told, [0x16, 3, 3, _, _, 2]), "{told:?}");
+    serving.stop().await;
+}
+
+/// Puts one pair in the place of another, and has it read.
+async fn renew(serving: &mut Serving, dir: &TempDir, other: &str, told: &str) {
+    for kind in ["pem", "key"] {
+        std::fs::copy(path(dir, &format!("{other}.{kind}")), path(dir, &format!("one.{kind}")))
+            .unwrap();
+    }
+    serving.program.signal("HUP");
+    serving.program.line(told, |line| line.contains(told).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_taken_without_a_restart_and_a_bad_one_is_not() {
+    let Some(dir) = certificate() else { return };
+    let mut serving = Serving::start(&with_tls(&dir)).await;
+    let (one, other) = (dir.path().join("first.pem"), dir.path().join("other.pem"));
+    std::fs::copy(dir.path().join("one.pem"), &one).unwrap();
+    let old = connect(&serving, &one, &["http/1.1"]).await;
+
+    renew(&mut serving, &dir, "other", "the certificate was read anew").await;
+    drop(connect(&serving, &other, &["h2"]).await);
+    assert!(!is_trusted(&serving, &one).await);
+
+    // Half of a pair, and then nothing that can be read.
+    std::fs::write(path(&dir, "torn.pem"), "-----BEGIN CERTIFICATE-----\nMIIB").unwrap();
+    std::fs::copy(path(&dir, "other.key"), path(&dir, "torn.key")).unwrap();
+    renew(&mut serving, &dir, "torn", "the old one stays").await;
+    drop(connect(&serving, &other, &["h2"]).await);
+
+    // Whoever was there before is served as before.
+    assert!(answers(old).await);
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_without_tls_survives_being_told_to_hang_up() {
+    let mut serving = Serving::start(&Environment::of(NOWHERE)).await;
+    serving.program.signal("HUP");
+    serving.program.line("want", |line| line.contains("nothing to read").then_some(())).await;
+    assert_eq!(super::get(serving.address, "/healthz").await.unwrap().0, 200);
+    serving.stop().await;
 }

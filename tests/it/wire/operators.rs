@@ -1,6 +1,6 @@
 //! What proxies and operators look at: health, and the counts of what was called.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -11,6 +11,7 @@ use tests::{App, Person};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 use tonic::Code;
 
@@ -115,6 +116,26 @@ async fn healthz_answers_a_get_only() {
         let method = http::Method::from_bytes(method.as_bytes()).unwrap();
         let answer = Call::new(method, "/healthz", "").send(app.address).await;
         assert_eq!(answer.status, status);
+    }
+}
+
+#[tokio::test]
+async fn healthz_is_answered_once_it_has_been_asked() {
+    let app = App::start().await;
+    let half =
+        b"POST /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{";
+    for rest in [Some(b"}"), None] {
+        let mut stream = TcpStream::connect(app.address).await.unwrap();
+        stream.write_all(half).await.unwrap();
+        let early = timeout(Duration::from_millis(300), stream.read_u8()).await;
+        assert!(early.is_err(), "{early:?}");
+        if let Some(rest) = rest {
+            stream.write_all(rest).await.unwrap();
+        }
+        // Who does not go on is not waited for.
+        let mut text = String::new();
+        let answered = timeout(Duration::from_secs(3), stream.read_to_string(&mut text)).await;
+        assert!(answered.is_ok() && text.starts_with("HTTP/1.1 405 "), "{text}");
     }
 }
 

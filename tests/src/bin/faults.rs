@@ -1,10 +1,10 @@
 //! `cargo run --release -p tests --bin faults [PART OF A NAME]`: every fault at its full size,
 //! against the `user` function in a process of its own; a table of what is expected and what is
-//! seen. `--short` runs them small.
+//! seen. `--short` runs them small, `--server PATH` against another binary of the function.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command tells what it found")]
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use tests::faults::{Case, Field, Seen, Size, cases};
 use tokio::runtime::Builder;
@@ -14,22 +14,23 @@ fn main() -> ExitCode {
     if matches!(std::env::args().nth(1).as_deref(), Some("serve" | "migrate")) {
         return chassis::run("user", user::service);
     }
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let is_short = arguments.iter().any(|argument| argument == "--short");
-    let part = arguments.into_iter().find(|argument| !argument.starts_with("--"));
-    let size = if is_short { Size::Short } else { Size::Full };
-    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    if runtime.block_on(run(size, &part.unwrap_or_default())) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    let mut binary = std::env::current_exe().expect("this program");
+    let (mut size, mut part) = (Size::Full, String::new());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--short" => size = Size::Short,
+            "--server" => binary = arguments.next().expect("--server PATH").into(),
+            _ => part = argument,
+        }
     }
+    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    if runtime.block_on(run(binary, size, &part)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs the cases whose names hold `part`; whether all was as expected.
-async fn run(size: Size, part: &str) -> bool {
-    let this = std::env::current_exe().expect("this program");
-    let field = Field::new(this, size).await;
+async fn run(binary: PathBuf, size: Size, part: &str) -> bool {
+    let field = Field::new(binary, size).await;
     let mut is_good = true;
     println!("| | fault | expected | seen |\n| --- | --- | --- | --- |");
     for case in cases().into_iter().filter(|case| case.name.contains(part)) {

@@ -1,6 +1,11 @@
 //! Many connections: more than may be, more than there are descriptors for, or none that speaks.
 
-use std::{process::Command, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -26,6 +31,11 @@ pub(super) const CASES: &[Case] = &[
         name: "512 MiB of address space",
         expected: "it starts and serves",
         run: |field| Box::pin(little_memory(field)),
+    },
+    Case {
+        name: "32 processes and threads (pids.max), and fewer than it needs",
+        expected: "it starts and serves; with 3, a named error and no panic",
+        run: |field| Box::pin(few_threads(field)),
     },
     Case {
         name: "no descriptors left (ulimit -n 64)",
@@ -98,6 +108,60 @@ async fn little_memory(field: &Field) -> Seen {
     seen.note(took.is_some(), format!("answered in {}", in_ms(took)));
     watched.end(&mut seen, 8.0).await;
     seen
+}
+
+async fn few_threads(field: &Field) -> Seen {
+    let mut seen = Seen::default();
+    let Some(group) = Group::make() else {
+        seen.say("SKIPPED: no cgroup with pids.max can be made here");
+        return seen;
+    };
+    group.set_max(3);
+    let mut server = Server::unawaited(&mut group.command(field), &field.database);
+    let ended = server.ended(SOON * 10).await.map(|(_took, code)| code);
+    let is_named = ended == Some(Some(69)) && server.panics().is_empty();
+    seen.note(is_named, format!("with 3: exit {ended:?}, {} panics", server.panics().len()));
+    drop(server);
+    group.set_max(32);
+    let server = Server::with(&mut group.command(field), &field.database, &[]);
+    let watched = Watched::of(server, field.size).await;
+    let took = healthz(&watched.server, SOON * 10).await;
+    seen.note(took.is_some(), format!("with 32: answered in {}", in_ms(took)));
+    watched.end(&mut seen, 8.0).await;
+    seen
+}
+
+/// A cgroup of its own; it goes with the value, once nobody is in it.
+struct Group(PathBuf);
+
+impl Group {
+    /// Under the first of these that allows it: version 1 of cgroups, or 2.
+    fn make() -> Option<Self> {
+        ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].iter().find_map(|parent| {
+            let group = Self(Path::new(parent).join(format!("mayfly-{}", std::process::id())));
+            fs::create_dir(&group.0).ok()?;
+            fs::exists(group.0.join("pids.max")).is_ok_and(|is_there| is_there).then_some(group)
+        })
+    }
+
+    fn set_max(&self, count: u32) {
+        fs::write(self.0.join("pids.max"), count.to_string()).expect("its maker may");
+    }
+
+    /// The function, as a member from its first moment.
+    fn command(&self, field: &Field) -> Command {
+        let join = format!("echo $$ > {}/cgroup.procs", self.0.display());
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("{join} && exec \"$0\" \"$1\"")]).arg(&field.binary);
+        command
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // One that somebody is still in stays, and is empty soon.
+        let _is_gone = fs::remove_dir(&self.0);
+    }
 }
 
 async fn out_of_descriptors(field: &Field) -> Seen {

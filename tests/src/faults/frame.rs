@@ -1,26 +1,28 @@
 //! HTTP/2's frames, written by hand: also those that no client would send.
 
 /// What opens a connection.
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const PRIORITY: u8 = 2;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const PING: u8 = 6;
-pub(super) const GOAWAY: u8 = 7;
-pub(super) const WINDOW_UPDATE: u8 = 8;
-pub(super) const CONTINUATION: u8 = 9;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PUSH_PROMISE: u8 = 5;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 
 /// Flags: the first means an acknowledgement of SETTINGS and PING.
-pub(super) const ACK: u8 = 1;
-pub(super) const END_STREAM: u8 = 1;
-pub(super) const END_HEADERS: u8 = 4;
-pub(super) const PADDED: u8 = 8;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const PADDED: u8 = 8;
+pub(crate) const WITH_PRIORITY: u8 = 32;
 
 /// One frame.
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("frames are short");
     let [_, long, middle, short] = length.to_be_bytes();
     let mut frame = vec![long, middle, short, kind, flags];
@@ -30,12 +32,12 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 }
 
 /// SETTINGS of one value.
-pub(super) fn setting(name: u16, value: u32) -> Vec<u8> {
+pub(crate) fn setting(name: u16, value: u32) -> Vec<u8> {
     frame(SETTINGS, 0, 0, &[&name.to_be_bytes()[..], &value.to_be_bytes()].concat())
 }
 
 /// A block of headers, each written out in full.
-pub(super) fn block(headers: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn block(headers: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in headers {
         block.push(0);
@@ -46,7 +48,7 @@ pub(super) fn block(headers: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// A block of headers that fills the table of headers which the server keeps.
-pub(super) fn churning_block(headers: impl Iterator<Item = (String, String)>) -> Vec<u8> {
+pub(crate) fn churning_block(headers: impl Iterator<Item = (String, String)>) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in headers {
         block.push(0x40);
@@ -73,7 +75,7 @@ fn text(block: &mut Vec<u8>, text: &str) {
 }
 
 /// The headers of a gRPC call.
-pub(super) fn call(path: &str, token: Option<&str>) -> Vec<u8> {
+pub(crate) fn call(path: &str, token: Option<&str>) -> Vec<u8> {
     let bearer = token.map(|token| format!("Bearer {token}"));
     let mut headers = vec![
         (":method", "POST"),

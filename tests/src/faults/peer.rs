@@ -27,34 +27,38 @@ const INITIAL_WINDOW: u16 = 4;
 
 /// How a peer behaves towards what it is sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manners {
+pub(crate) struct Manners {
     /// Answers SETTINGS and PING.
-    pub(super) answers: bool,
+    pub(crate) answers: bool,
     /// How much of each stream it takes.
-    pub(super) window: u32,
+    pub(crate) window: u32,
 }
 
 impl Manners {
-    pub(super) const POLITE: Self = Self { answers: true, window: 65_535 };
+    pub(crate) const POLITE: Self = Self { answers: true, window: 65_535 };
 }
 
 /// What a peer was sent so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// The code, the last stream, and the words.
-    pub(super) goaway: Option<(u32, u32, String)>,
+    pub(crate) goaway: Option<(u32, u32, String)>,
     /// Streams by the code they were reset with.
-    pub(super) resets: BTreeMap<u32, u64>,
-    /// Frames of headers, and bytes of bodies.
-    pub(super) headers: u64,
+    pub(crate) resets: BTreeMap<u32, u64>,
+    /// Frames of headers, and the first of them.
+    pub(crate) headers: u64,
+    pub(crate) head: Vec<u8>,
     /// Streams whose answer is whole.
-    pub(super) ends: u64,
-    pub(super) body_bytes: u64,
-    pub(super) ended: Option<Instant>,
+    pub(crate) ends: u64,
+    pub(crate) body_bytes: u64,
+    /// Acknowledgements of SETTINGS, and what those of PING said.
+    pub(crate) acks: u64,
+    pub(crate) pongs: Vec<Vec<u8>>,
+    pub(crate) ended: Option<Instant>,
 }
 
 /// A connection over HTTP/2.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     write: OwnedWriteHalf,
     answers: mpsc::UnboundedReceiver<Vec<u8>>,
     seen: Arc<Mutex<Seen>>,
@@ -63,7 +67,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Connects, says what it speaks, and sends its settings.
-    pub(super) async fn connect(address: SocketAddr, manners: Manners) -> io::Result<Self> {
+    pub(crate) async fn connect(address: SocketAddr, manners: Manners) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (read, mut write) = stream.into_split();
@@ -73,7 +77,7 @@ impl Peer {
     }
 
     /// Connects, and says no more than this.
-    pub(super) async fn saying(address: SocketAddr, bytes: &[u8]) -> io::Result<Self> {
+    pub(crate) async fn saying(address: SocketAddr, bytes: &[u8]) -> io::Result<Self> {
         let (read, mut write) = TcpStream::connect(address).await?.into_split();
         write.write_all(bytes).await?;
         Ok(Self::of(read, write, Manners { answers: false, window: 0 }))
@@ -88,7 +92,7 @@ impl Peer {
     }
 
     /// Sends bytes, and answers first what has to be answered.
-    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         while let Ok(answer) = self.answers.try_recv() {
             self.write.write_all(&answer).await?;
         }
@@ -97,7 +101,7 @@ impl Peer {
 
     /// Sends the same again and again, until so many are sent or nobody takes them any more. Returns
     /// how many were taken.
-    pub(super) async fn flood(
+    pub(crate) async fn flood(
         &mut self,
         count: usize,
         mut next: impl FnMut(usize) -> Vec<u8>,
@@ -110,18 +114,18 @@ impl Peer {
         count
     }
 
-    pub(super) fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         lock(&self.seen).clone()
     }
 
     /// Whether the server has ended it, or said that it will.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let seen = lock(&self.seen);
         seen.ended.is_some() || seen.goaway.is_some()
     }
 
     /// Answers what has to be answered until the server ends it; how long that took, if it did.
-    pub(super) async fn ended(&mut self, within: Duration) -> Option<Duration> {
+    pub(crate) async fn ended(&mut self, within: Duration) -> Option<Duration> {
         let start = Instant::now();
         loop {
             if let Some(ended) = lock(&self.seen).ended {
@@ -137,7 +141,7 @@ impl Peer {
     }
 
     /// Waits until what it was sent is as it should be.
-    pub(super) async fn sees(&mut self, within: Duration, is_so: impl Fn(&Seen) -> bool) -> bool {
+    pub(crate) async fn sees(&mut self, within: Duration, is_so: impl Fn(&Seen) -> bool) -> bool {
         let start = Instant::now();
         while !is_so(&lock(&self.seen)) {
             if start.elapsed() > within {
@@ -198,7 +202,14 @@ fn note(seen: &mut Seen, kind: u8, flags: u8, payload: &[u8]) {
             seen.goaway = Some((number(4), number(0), words));
         }
         RST_STREAM => *seen.resets.entry(number(0)).or_default() += 1,
-        HEADERS => seen.headers += 1,
+        HEADERS => {
+            seen.headers += 1;
+            if seen.head.is_empty() {
+                seen.head = payload.to_vec();
+            }
+        }
+        SETTINGS if flags & ACK != 0 => seen.acks += 1,
+        PING if flags & ACK != 0 => seen.pongs.push(payload.to_vec()),
         DATA => seen.body_bytes += u64::try_from(payload.len()).unwrap_or(0),
         _ => {}
     }
@@ -206,7 +217,7 @@ fn note(seen: &mut Seen, kind: u8, flags: u8, payload: &[u8]) {
 
 /// Sends the same again and again and reads nothing; how long the server bears it, if it does not
 /// bear it for ever.
-pub(super) async fn flood_unread(
+pub(crate) async fn flood_unread(
     address: SocketAddr,
     bytes: &[u8],
     within: Duration,

@@ -50,7 +50,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-const WATCH: &str = "/mayfly.user.v1.UserService/WatchProfiles";
+pub(super) const WATCH: &str = "/mayfly.user.v1.UserService/WatchProfiles";
 
 /// The preface's limit in the suite, and by default; and how much later an end may be seen.
 fn limit(field: &Field) -> (Duration, &'static str) {

@@ -1,6 +1,6 @@
 //! A process that is stopped, told to stop, or put to sleep.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use proto::user::v1::GetProfileRequest;
 use tokio::{
@@ -154,7 +154,7 @@ async fn early_signal(field: &Field) -> Seen {
     let (mut longest, mut codes) = (Duration::ZERO, std::collections::BTreeMap::new());
     let rounds: u64 = field.pick(10, 100);
     for round in 0..rounds {
-        let mut server = Server::unawaited(&field.binary, &field.database);
+        let mut server = Server::unawaited(&mut Command::new(&field.binary), &field.database);
         sleep(Duration::from_micros(round * 50_000 / rounds)).await;
         server.signal("TERM");
         let Some((took, code)) = server.ended(Duration::from_secs(10)).await else {

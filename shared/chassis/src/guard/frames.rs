@@ -15,6 +15,7 @@ const PREFACE: u8 = u8::MAX;
 /// A kind of frame, and the flag that ends a block of headers.
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
@@ -33,6 +34,9 @@ pub(super) const CALM: &[u8] = &{
     }
     frames
 };
+
+/// What h2 takes for a protocol's breach (1, `PROTOCOL_ERROR`): SETTINGS on a stream.
+pub(super) const BREACH: &[u8] = &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 1];
 
 /// How far a client has come with what it sends.
 #[derive(Debug)]
@@ -60,8 +64,8 @@ impl Frames {
         }
     }
 
-    /// Follows what was sent. Tells after how many bytes it is too much.
-    pub(super) fn scan(&mut self, chunk: &[u8]) -> Option<usize> {
+    /// Follows what was sent. Tells after how many bytes h2 is to read something else, and what.
+    pub(super) fn scan(&mut self, chunk: &[u8]) -> Option<(usize, &'static [u8])> {
         let mut left = chunk;
         while !left.is_empty() {
             if self.head_bytes < HEAD_BYTES {
@@ -79,24 +83,30 @@ impl Frames {
             let skipped = left.len().min(self.payload_left);
             left = &left[skipped..];
             self.payload_left -= skipped;
-            if self.payload_left == 0 && !self.end_frame() {
-                return Some(chunk.len() - left.len());
+            if self.payload_left == 0
+                && let Some(instead) = self.end_frame()
+            {
+                return Some((chunk.len() - left.len(), instead));
             }
         }
         None
     }
 
-    /// A frame is complete; whether that is still in order.
-    fn end_frame(&mut self) -> bool {
+    /// A frame is complete. Tells what is to be read from there on, if it is not in order.
+    fn end_frame(&mut self) -> Option<&'static [u8]> {
         self.head_bytes = 0;
         self.complete += 1;
         let [_, _, _, kind, flags, ..] = self.head;
+        // h2 does not mind what follows the preface (RFC 9113, 3.4).
+        if self.complete == 2 && kind != SETTINGS {
+            return Some(BREACH);
+        }
         match kind {
             HEADERS | CONTINUATION => self.is_in_headers = flags & END_HEADERS == 0,
-            RST_STREAM => return self.allow_reset(),
+            RST_STREAM if !self.allow_reset() => return Some(CALM),
             _ => {}
         }
-        true
+        None
     }
 
     fn allow_reset(&mut self) -> bool {
@@ -140,6 +150,15 @@ mod tests {
         frames
     }
 
+    #[tokio::test]
+    async fn settings_come_first() {
+        for (kind, is_good) in [(SETTINGS, true), (6, false), (HEADERS, false)] {
+            let first = frame(kind, 0, &[0; 8]);
+            let refused = (!is_good).then_some((first.len(), BREACH));
+            assert_eq!(greeted().scan(&[&first[..], &[0; 20]].concat()), refused, "{kind}");
+        }
+    }
+
     fn after(sent: &[Vec<u8>]) -> Option<u64> {
         let mut frames = greeted();
         assert_eq!(frames.scan(&sent.concat()), None);
@@ -176,6 +195,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn resets_come_back_with_time() {
         let mut frames = greeted();
+        assert_eq!(frames.scan(&frame(SETTINGS, 0, &[])), None);
         let reset = frame(RST_STREAM, 0, &[0; 4]);
         for _second in 0..20 {
             for _reset in 0..RESETS_PER_SEC {
@@ -184,7 +204,8 @@ mod tests {
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         let many = reset.repeat(1000);
-        let allowed = frames.scan(&many).unwrap() / reset.len();
-        assert_eq!(allowed, usize::try_from(RESETS_MAX).unwrap());
+        let (at, instead) = frames.scan(&many).unwrap();
+        assert_eq!(at / reset.len(), usize::try_from(RESETS_MAX).unwrap());
+        assert_eq!(instead, CALM);
     }
 }
