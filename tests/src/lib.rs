@@ -15,6 +15,8 @@ mod app;
 mod container;
 mod errors;
 pub mod faults;
+pub mod flood;
+pub mod oracles;
 mod others;
 mod person;
 mod proxy;
