@@ -1,9 +1,13 @@
 //! Signing in and out through the `auth` function, its whole stack and the local issuer.
 
 mod accounts;
+mod administrator;
 mod attempts;
+mod front;
 mod machines;
+mod oracles;
 mod sessions;
+mod throttles;
 mod tokens;
 
 use proto::auth::v1::{SignInRequest, SignInResponse, Tokens};

@@ -73,6 +73,7 @@ async fn it_is_up_in_three_seconds_and_keeps_what_it_is_told() {
     assert_eq!((status, &profile["handle"]), (200, &json!("ada")), "the token and the profile");
     let again = second.accounts("signInWithPassword", "ada@example.com").await;
     assert_eq!(again.body["localId"], account.body["localId"], "the account");
+    second.administers(&again).await;
     second.stop("TERM").await;
 
     let fresh = place.start(&["--fresh"]).await;
@@ -394,6 +395,26 @@ impl Up {
     fn person(&self, account: &Answer) -> Person {
         let token = account.body["idToken"].as_str().unwrap();
         Person::new(self.address, "ada", Some(token.to_owned()))
+    }
+
+    /// Has roles be read by `auth` as the issuer's administrator, and a function have its own token.
+    async fn administers(&self, account: &Answer) {
+        let json = ("content-type", "application/json");
+        let user_id = &account.body["localId"];
+        let claims = json!({ "localId": user_id, "customAttributes": "{\"roles\":[\"admin\"]}" });
+        let owner = Person::new(self.issuer, "owner", Some("owner".to_owned()));
+        let path = "/identitytoolkit.googleapis.com/v1/projects/mayfly-dev/accounts:update";
+        let set = owner.post(path, claims.to_string(), &[json]).await;
+        assert_eq!(set.status, 200, "{set:?}");
+        let admin = self.person(&self.accounts("signInWithPassword", "ada@example.com").await);
+        let asked = json!({ "userId": user_id }).to_string();
+        let roles = admin.post("/mayfly.auth.v1.AuthService/GetRoles", asked, &[json]).await;
+        assert_eq!((roles.status, &roles.body["roles"]), (200, &json!(["admin"])), "{roles:?}");
+
+        let asked = json!({ "sub": "auth", "aud": "user" }).to_string();
+        let nobody = Person::new(self.issuer, "auth", None);
+        let token = nobody.post("/v1/tokens/oidc", asked, &[json]).await;
+        assert_eq!(token.status, 200, "{token:?}");
     }
 
     async fn stop(mut self, signal: &str) {

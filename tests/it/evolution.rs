@@ -7,3 +7,4 @@ mod mixed;
 mod breaking;
 
 pub(crate) use breaking::buf;
+pub(crate) use contract::Contract;

@@ -1,5 +1,7 @@
 //! Who calls is what a verified token says, for every RPC of every contract, and nothing else is.
 
+mod flood;
+
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use aws_lc_rs::hmac;

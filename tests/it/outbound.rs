@@ -5,13 +5,15 @@ mod http;
 mod breaker;
 mod function;
 mod hops;
+mod services;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use ::http::HeaderMap;
 use call::{Call, RequestId};
 use clock::Clock;
-use outbound::{Function, Http, Outbound, Settings, Tokens, Url};
+use identity::Provider;
+use outbound::{Function, Http, Outbound, Settings, Url};
 use telemetry::metrics::Metrics;
 use tokio::time::Instant;
 
@@ -37,17 +39,13 @@ impl Bench {
     fn with(settings: Settings) -> Self {
         let metrics = Metrics::new(|_service| false);
         let clock = Clock::at(1_700_000_000);
-        let outbound = Outbound::new(settings, &metrics, clock.clone(), None);
+        let outbound = Outbound::new(settings, &metrics, clock.clone());
         Self { outbound, metrics, clock }
     }
 
     /// Has functions be shown these tokens from now on.
-    fn shows(&mut self, tokens: impl Tokens + 'static) {
-        let settings = Settings { attempt_max: PATIENCE, connect_max: PATIENCE };
-        let metrics = Metrics::new(|_service| false);
-        let tokens: Arc<dyn Tokens> = Arc::new(tokens);
-        self.outbound = Outbound::new(settings, &metrics, self.clock.clone(), Some(tokens));
-        self.metrics = metrics;
+    fn shows(&mut self, tokens: Provider) {
+        self.outbound = self.outbound.showing(tokens);
     }
 
     fn http(&self, stub: &Stub) -> Http {

@@ -9,6 +9,7 @@ mod limits;
 mod logs;
 mod alone;
 mod own;
+mod events;
 mod output;
 mod settings;
 mod surroundings;

@@ -1,5 +1,6 @@
 //! A token that is good counts no longer once its person, its sign-in or what it says is revoked.
 
+mod processes;
 mod streams;
 
 use std::time::Duration;

@@ -33,6 +33,7 @@ pub struct AppBuilder {
     clock: Clock,
     database: Option<String>,
     functions: Vec<Function>,
+    without: Vec<&'static str>,
 }
 
 impl App {
@@ -48,6 +49,7 @@ impl App {
             clock: Clock::system(),
             database: None,
             functions: all::functions(),
+            without: Vec::new(),
         }
     }
 
@@ -112,6 +114,13 @@ impl AppBuilder {
         self
     }
 
+    /// Leaves out a setting that tests have by default.
+    #[must_use]
+    pub fn without(mut self, name: &'static str) -> Self {
+        self.without.push(name);
+        self
+    }
+
     /// Tells the time by `clock`.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -139,7 +148,7 @@ impl AppBuilder {
             Some(name) => name,
             None => world().new_database().await,
         };
-        let env = defaults(world(), &database, self.env);
+        let env = defaults(world(), &database, self.env, &self.without);
         let read = |reader: &mut Reader<'_>| Settings::read_for(self.functions, reader);
         let (settings, functions) = Reader::new(&env).finish(read).expect("the settings are good");
         telemetry::logs::start(&settings.logs).expect("a thread for the log");
@@ -155,7 +164,7 @@ impl AppBuilder {
 }
 
 /// The settings of a test, under those that it has chosen itself.
-fn defaults(world: &World, database: &str, chosen: Env) -> Env {
+fn defaults(world: &World, database: &str, chosen: Env, without: &[&str]) -> Env {
     let keys_url = format!("http://{}{}", world.issuer_address, issuer::Issuer::key_path());
     let runtime_url = world.runtime_url(database);
     let issuer_url = format!("http://{}", world.issuer_address);
@@ -168,11 +177,11 @@ fn defaults(world: &World, database: &str, chosen: Env) -> Env {
         ("IDENTITY_TOOLKIT_URL", &issuer_url),
         ("SECURE_TOKEN_URL", &issuer_url),
         ("FIREBASE_API_KEY", "any"),
-        ("FIREBASE_ADMIN_TOKEN", "owner"),
+        ("FIREBASE_SERVICE_ACCOUNT", &world.service_account),
         ("DRAIN_SECS", "5"),
         ("RUST_LOG", "error"),
     ];
-    let missing: Vec<_> =
-        defaults.into_iter().filter(|(name, _)| chosen.get(name).is_none()).collect();
+    let is_missing = |name: &str| chosen.get(name).is_none() && !without.contains(&name);
+    let missing: Vec<_> = defaults.into_iter().filter(|(name, _)| is_missing(name)).collect();
     missing.into_iter().fold(chosen, |env, (name, value)| env.with(name, value))
 }

@@ -16,6 +16,8 @@ pub mod conformance;
 mod container;
 mod errors;
 pub mod faults;
+pub mod flood;
+pub mod oracles;
 mod others;
 mod person;
 mod proxy;

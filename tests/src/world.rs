@@ -36,6 +36,8 @@ pub struct World {
     pub issuer: Issuer,
     /// Where the issuer serves its keys.
     pub issuer_address: SocketAddr,
+    /// The key file of who administers the issuer's accounts.
+    pub service_account: String,
     postgres: Postgres,
     /// Holds what `postgres` runs in, if it was asked for.
     _container: Option<Container>,
@@ -69,8 +71,17 @@ impl World {
         });
         let issuer_address = told.recv().expect("the issuer has started");
 
+        let url = format!("http://{issuer_address}");
+        let service_account = issuer.service_account(&url).expect("a key");
         let databases = AtomicU32::new(0);
-        let world = Self { issuer, issuer_address, postgres, _container: container, databases };
+        let world = Self {
+            issuer,
+            issuer_address,
+            service_account,
+            postgres,
+            _container: container,
+            databases,
+        };
         thread::scope(|scope| {
             scope.spawn(|| {
                 let runtime = Builder::new_current_thread().enable_all().build();
@@ -109,6 +120,15 @@ impl World {
     /// Whoever runs the functions: a login that owns nothing.
     pub fn runtime_url(&self, database: &str) -> String {
         self.postgres.url(Some(RUNTIME_ROLE), database)
+    }
+
+    /// What a query of one number finds in the cluster's maintenance database.
+    pub async fn count_as_admin(&self, query: &str) -> i64 {
+        let url = self.owner_url("postgres");
+        let mut connection = PgConnection::connect(&url).await.expect("the cluster answers");
+        #[expect(clippy::disallowed_methods, reason = "a test looks at the cluster from outside")]
+        let count = sqlx::query_scalar(AssertSqlSafe(query.to_owned()));
+        count.fetch_one(&mut connection).await.unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
     /// Runs one statement on the cluster's maintenance database.

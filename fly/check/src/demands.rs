@@ -15,7 +15,7 @@ const OTHER_NAMES: [&str; 3] = ["MAYFLY_CONFIG", "RUST_BACKTRACE", "TZ"];
 
 /// Settings whose values are secrets: they never stand in a file.
 const SECRETS: [&str; 4] =
-    ["DATABASE_URL", "DATABASE_DIRECT_URL", "FIREBASE_API_KEY", "FIREBASE_ADMIN_TOKEN"];
+    ["DATABASE_URL", "DATABASE_DIRECT_URL", "FIREBASE_API_KEY", "FIREBASE_SERVICE_ACCOUNT"];
 
 /// A fly.toml that is good.
 #[derive(Clone, Debug)]

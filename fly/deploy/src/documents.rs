@@ -42,9 +42,9 @@ The first table is every function's; those after it are read by one function alo
         }
     }
     page.push_str(
-        "\n`DATABASE_URL`, `DATABASE_DIRECT_URL` and `FIREBASE_ADMIN_TOKEN` hold what nobody else may \
-         know, and `FIREBASE_API_KEY` is the project's own: on Fly they are secrets, and `cargo fly \
-         check` refuses them in a fly.toml.\n",
+        "\n`DATABASE_URL`, `DATABASE_DIRECT_URL` and `FIREBASE_SERVICE_ACCOUNT` hold what nobody \
+         else may know, and `FIREBASE_API_KEY` is the project's own: on Fly they are secrets, and \
+         `cargo fly check` refuses them in a fly.toml.\n",
     );
     page
 }

@@ -25,6 +25,13 @@ pub(crate) struct Session {
     pub(crate) refresh_time: DateTime<Utc>,
 }
 
+/// A person's sign-ins that are over, of which Firebase does not know yet.
+#[derive(Debug)]
+pub(crate) struct Untold {
+    pub(crate) person_id: UserId,
+    pub(crate) valid_from: i64,
+}
+
 impl Session {
     /// A sign-in that has just been made.
     pub(crate) fn new(person: &Person, device_name: String, now: DateTime<Utc>) -> Self {
@@ -70,6 +77,17 @@ pub(crate) fn roles(roles: &[String]) -> Result<(), Fault> {
     let of_role = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
     if roles.iter().any(|role| !role.bytes().all(of_role)) {
         return Err(Fault::invalid("roles", "must be of a-z, 0-9, _ and -"));
+    }
+    Ok(())
+}
+
+/// The role that gives roles.
+const ADMIN: &str = "admin";
+
+/// Nobody takes it from themselves: so there is always one who can give it.
+pub(crate) fn keeps_admin(own: &UserId, of: &UserId, roles: &[String]) -> Result<(), Fault> {
+    if own == of && !roles.iter().any(|role| role == ADMIN) {
+        return Err(Fault::invalid("roles", "must hold admin: another administrator takes it"));
     }
     Ok(())
 }
@@ -140,6 +158,15 @@ mod tests {
         let claims = with_roles(claims, &["editor".to_owned()]);
         assert_eq!(Value::from(claims.clone()), json!({"roles": ["editor"], "plan": "gold"}));
         assert_eq!(roles_in(&claims), ["editor"]);
+    }
+
+    #[test]
+    fn an_administrator_stays_one_until_another_says_otherwise() {
+        let id = |text: &str| UserId::parse(text).unwrap();
+        let keeps =
+            |of: &str, role: &str| keeps_admin(&id("ada"), &id(of), &[role.to_owned()]).is_ok();
+        assert!(keeps("ada", "admin") && keeps("bob", "editor"));
+        assert!(!keeps("ada", "editor"));
     }
 
     #[test]

@@ -1,21 +1,31 @@
 //! What is asked of Firebase: the Identity Toolkit and Secure Token REST surfaces.
 
+mod access;
+mod service_account;
+
 use std::time::Duration;
 
 use call::Call;
-use chassis::Own;
+use chassis::{Context, Own};
 use fault::{Fault, Reason};
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use identity::{UserId, safe_url};
-use outbound::{Http, Outbound, Request, Url};
+use outbound::{Http, Request, Url};
 use serde_json::{Map, Value, json};
 use settings::{Need, Reader, Secret, Setting};
+
+use self::{
+    access::{Access, AccessError},
+    service_account::ServiceAccount,
+};
 
 /// What Firebase says no with is kept to this much for the log.
 const WORD_CHARS_MAX: usize = 60;
 
+const UNAUTHORIZED: u16 = StatusCode::UNAUTHORIZED.as_u16();
+
 /// Where Firebase is, and who we are to it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settings {
     /// `IDENTITY_TOOLKIT_URL`: where accounts are.
     toolkit_url: Url,
@@ -23,8 +33,8 @@ pub struct Settings {
     token_url: Url,
     /// `FIREBASE_API_KEY`: which project it is.
     api_key: Secret,
-    /// `FIREBASE_ADMIN_TOKEN`: what an administrator shows, where there is one.
-    admin_token: Option<Secret>,
+    /// `FIREBASE_SERVICE_ACCOUNT`: who administers the project's accounts, where somebody does.
+    service_account: Option<ServiceAccount>,
 }
 
 /// A client of Firebase.
@@ -33,8 +43,9 @@ pub(crate) struct Toolkit {
     accounts: Http,
     tokens: Http,
     api_key: Secret,
-    /// What goes into `authorization` of an administrator's call.
-    admin: Option<HeaderValue>,
+    /// Where an administrator finds the project's accounts.
+    project_path: String,
+    admin: Option<Access>,
 }
 
 /// What Firebase answers no with, as far as it concerns whoever asked.
@@ -65,8 +76,10 @@ pub(crate) enum Error {
     Unreachable(#[from] outbound::Error),
     #[error("firebase answered {status} {word}, which says that it is set up otherwise")]
     Unexpected { status: u16, word: String },
-    #[error("no administrator's token is set")]
+    #[error("no service account is set")]
     NoAdmin,
+    #[error("there is no access token")]
+    NoAccess(#[from] AccessError),
 }
 
 /// What a sign-in brings.
@@ -100,22 +113,19 @@ impl Own for Settings {
             about: "the web API key of the Firebase project",
         };
         let api_key = reader.read(api_key, |text| word(text).then(|| Secret::new(text)));
-        let admin_token = Setting {
-            name: "FIREBASE_ADMIN_TOKEN",
+        let service_account = Setting {
+            name: "FIREBASE_SERVICE_ACCOUNT",
             need: Need::Optional,
-            expects: "a token: visible characters of ASCII, 2000 at most",
-            about: "what an administrator's calls to Firebase show; unset, roles are not set, and \
-                    sign-ins end here alone",
+            expects: "the JSON of a Google service account's key, or the path of a file with it",
+            about: "who administers the project's accounts; unset, roles are not set, and sign-ins \
+                    end here alone",
         };
-        let admin_token = reader.maybe(admin_token, |text| {
-            let good = text.len() <= 2000 && text.bytes().all(|byte| byte.is_ascii_graphic());
-            good.then(|| Secret::new(text))
-        });
+        let service_account = reader.maybe(service_account, ServiceAccount::read);
         Some(Self {
             toolkit_url: toolkit_url?,
             token_url: token_url?,
             api_key: api_key?,
-            admin_token: admin_token?,
+            service_account: service_account?,
         })
     }
 }
@@ -127,19 +137,23 @@ fn word(text: &str) -> bool {
 
 impl Toolkit {
     /// A client with these settings.
-    pub(crate) fn new(settings: Settings, outbound: &Outbound) -> Self {
-        let Settings { toolkit_url, token_url, api_key, admin_token } = settings;
-        let admin = admin_token.and_then(|token| {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).ok()?;
-            value.set_sensitive(true);
-            Some(value)
-        });
+    pub(crate) fn new(settings: Settings, context: &Context) -> Self {
+        let Settings { toolkit_url, token_url, api_key, service_account } = settings;
+        let Context { outbound, clock, verifier, .. } = context;
+        let access = |account| Access::new(account, outbound, clock.clone());
         Self {
             accounts: outbound.http("identity-toolkit", toolkit_url),
             tokens: outbound.http("secure-token", token_url),
             api_key,
-            admin,
+            // The project whose people sign in, whichever the account was made in.
+            project_path: format!("/v1/projects/{}", verifier.project_id()),
+            admin: service_account.map(access),
         }
+    }
+
+    /// Whether there is somebody to administer accounts as.
+    pub(crate) fn has_admin(&self) -> bool {
+        self.admin.is_some()
     }
 
     /// Makes an account; its ID token.
@@ -232,10 +246,16 @@ impl Toolkit {
 
     /// Asks as an administrator does. All of it may be asked again.
     async fn administer(&self, call: &Call, what: &str, message: &Value) -> Result<Value, Error> {
-        let admin = self.admin.clone().ok_or(Error::NoAdmin)?;
-        let request = Request::post(format!("/v1/accounts:{what}")).json(message).repeatable();
-        let request = request.header(header::AUTHORIZATION, admin);
-        self.send(call, &self.accounts, request).await
+        let admin = self.admin.as_ref().ok_or(Error::NoAdmin)?;
+        let bearer = admin.bearer(call).await?;
+        let path = format!("{}/accounts:{what}", self.project_path);
+        let request = Request::post(path).json(message).repeatable();
+        let request = request.header(header::AUTHORIZATION, bearer.clone());
+        let outcome = self.send(call, &self.accounts, request).await;
+        if matches!(&outcome, Err(Error::Unexpected { status, .. }) if *status == UNAUTHORIZED) {
+            admin.forget(&bearer).await;
+        }
+        outcome
     }
 
     fn of_project(&self, request: Request) -> Request {
@@ -303,11 +323,16 @@ impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         match error {
             Error::Refused(refusal) => refusal.into(),
-            Error::Unreachable(error) => error.into(),
+            Error::Unreachable(error) | Error::NoAccess(AccessError::Unreachable(error)) => {
+                error.into()
+            }
             // Trying again at once does not help: somebody has to look at the log.
-            Error::Unexpected { .. } => Self::new(Reason::DependencyUnavailable)
-                .retry_in(Duration::from_secs(30))
-                .because(error),
+            Error::Unexpected { .. }
+            | Error::NoAccess(AccessError::Refused { .. } | AccessError::Unsigned(_)) => {
+                Self::new(Reason::DependencyUnavailable)
+                    .retry_in(Duration::from_secs(30))
+                    .because(error)
+            }
             Error::NoAdmin => Self::new(Reason::FailedPrecondition).because(error),
         }
     }

@@ -36,7 +36,7 @@ pub struct AuthService {
 
 /// The function's service, for the chassis.
 pub fn service(context: Context, settings: Settings) -> AuthServiceServer<AuthService> {
-    let toolkit = Toolkit::new(settings, &context.outbound);
+    let toolkit = Toolkit::new(settings, &context);
     AuthServiceServer::new(AuthService { context, toolkit })
 }
 

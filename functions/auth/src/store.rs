@@ -7,7 +7,7 @@ use identity::UserId;
 use sqlx::{PgExecutor, query_file, query_file_as, query_file_scalar};
 use uuid::Uuid;
 
-use crate::model::{Session, api_client::ApiClient, event::Event};
+use crate::model::{Session, Untold, api_client::ApiClient, event::Event};
 
 pub(crate) async fn create_session(db: impl PgExecutor<'_>, session: &Session) -> Result<()> {
     query_file!(
@@ -77,6 +77,39 @@ pub(crate) async fn revoke_sessions(
     now: DateTime<Utc>,
 ) -> Result<()> {
     query_file!("../../queries/auth/revoke_sessions.sql", user_id.as_str(), first, last, now)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Keeps in mind that Firebase has to be told.
+pub(crate) async fn add_untold(
+    db: impl PgExecutor<'_>,
+    user_id: &UserId,
+    valid_from: i64,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    query_file!("../../queries/auth/add_untold.sql", user_id.as_str(), valid_from, now)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// What Firebase was not told for a while, for this caller to try.
+pub(crate) async fn take_untold(
+    db: impl PgExecutor<'_>,
+    now: DateTime<Utc>,
+) -> Result<Option<Untold>> {
+    let query = query_file_as!(Untold, "../../queries/auth/take_untold.sql", now);
+    Ok(query.fetch_optional(db).await?)
+}
+
+pub(crate) async fn drop_untold(
+    db: impl PgExecutor<'_>,
+    user_id: &UserId,
+    valid_from: i64,
+) -> Result<()> {
+    query_file!("../../queries/auth/drop_untold.sql", user_id.as_str(), valid_from)
         .execute(db)
         .await?;
     Ok(())

@@ -4,7 +4,7 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use clock::Clock;
 use database::Pool;
-use identity::Verifier;
+use identity::{Provider, ServiceName, Verifier};
 use layers::{Inbound, inbound};
 use outbound::Outbound;
 use proto::{Bounded, grpc::health::v1::health_server::HealthServer};
@@ -207,7 +207,7 @@ impl Parts {
         if let Some(reflection) = reflection {
             routes.add_service(reflection.server());
         }
-        let outbound = Outbound::new(settings.outbound, &metrics, clock.clone(), None);
+        let outbound = Outbound::new(settings.outbound, &metrics, clock.clone());
         let revocations = revocations(settings, &functions, clock, &tasks);
         count(&metrics, &verifier, &revocations);
         let hub = changes::Hub::new(&settings.database, clock.clone(), tasks.clone());
@@ -217,7 +217,7 @@ impl Parts {
             let pool = Pool::new(&settings.database, name, clock.clone(), tasks.clone());
             pools.push((name, pool.clone()));
             let changes = changes::Log::new(pool.clone(), hub.clone());
-            let (clock, outbound) = (clock.clone(), outbound.clone());
+            let (clock, outbound) = (clock.clone(), of_function(&outbound, name, settings, clock));
             let revocations = revocations.clone();
             let verifier = verifier.clone();
             let context = Context { pool, changes, revocations, verifier, clock, outbound };
@@ -238,6 +238,7 @@ impl Parts {
             body_idle_max: settings.limits.body_idle_max,
             watches_max: settings.limits.watches_max,
             message_bytes_max: settings.limits.message_bytes_max,
+            contract: proto::method,
         };
         let connections = Connections {
             limits: settings.limits,
@@ -251,6 +252,16 @@ impl Parts {
         let internal =
             Internal { metrics, liveness, verifier, revocations, pools: pools_of_internal };
         Self { connections, internal, pools, tasks, cut, pulses: Pulses::default() }
+    }
+}
+
+/// Clients of what is outside, for one function: those it calls know it by its own token.
+fn of_function(outbound: &Outbound, name: &str, settings: &Settings, clock: &Clock) -> Outbound {
+    match (ServiceName::parse(name), &settings.identity.service_tokens) {
+        (Some(name), Some(source)) => {
+            outbound.showing(Provider::new(name, source.clone(), clock.clone()))
+        }
+        _ => outbound.clone(),
     }
 }
 

@@ -7,6 +7,9 @@ use settings::{Need, Reader, Setting};
 
 use crate::{ServiceName, TokenSource};
 
+/// Where a machine on Fly has its tokens signed.
+const FLY_SOCKET: &str = "/.fly/api";
+
 const GOOGLE_ISSUER: &str = "https://securetoken.google.com/";
 const GOOGLE_KEYS: &str =
     "https://www.googleapis.com/robot/v1/metadata/jwk/securetoken@system.gserviceaccount.com";
@@ -89,20 +92,21 @@ impl Settings {
             "how long the keys are used after they were last fetched",
         );
         let services = ServiceSettings::read(reader, person_issuer.as_deref());
+        let on_fly = reader.is_set("FLY_APP_NAME").then(|| TokenSource::Socket(FLY_SOCKET.into()));
         let service_tokens = reader.maybe(
             Setting {
                 name: "SERVICE_TOKEN_URL",
                 need: Need::Optional,
                 expects: "unix: and a path, or an http URL on this machine",
-                about: "whatever signs this function's own tokens, on Fly unix:/.fly/api; unset, \
-                        it calls no other function",
+                about: "whatever signs this function's own tokens, which it shows to functions that \
+                        it calls; unset, unix:/.fly/api on Fly, and else it shows none",
             },
             token_source,
         );
         let project_id = project_id?;
         let issuer = issuer?.unwrap_or_else(|| format!("{GOOGLE_ISSUER}{project_id}"));
         let (keys_url, skew, stale_max) = (keys_url?, skew?, stale_max?);
-        let (services, service_tokens) = (services?, service_tokens?);
+        let (services, service_tokens) = (services?, service_tokens?.or(on_fly));
         Some(Self { project_id, issuer, keys_url, skew, stale_max, services, service_tokens })
     }
 }
@@ -248,7 +252,9 @@ mod tests {
     fn our_own_tokens_are_signed_on_this_machine() {
         let source = |text: &str| read(&project().with("SERVICE_TOKEN_URL", text));
         let socket = TokenSource::Socket("/.fly/api".into());
-        assert_eq!(source("unix:/.fly/api").unwrap().service_tokens, Some(socket));
+        assert_eq!(source("unix:/.fly/api").unwrap().service_tokens.as_ref(), Some(&socket));
+        let on_fly = read(&project().with("FLY_APP_NAME", "acme-user")).unwrap();
+        assert_eq!(on_fly.service_tokens, Some(socket));
         assert!(source("http://127.0.0.1:9099/").unwrap().service_tokens.is_some());
         for bad in ["unix:api", "https://tokens.example.com/", "http://10.0.0.1/", "/.fly/api"] {
             assert!(source(bad).is_err(), "{bad}");

@@ -67,6 +67,11 @@ impl Verifier {
         }))
     }
 
+    /// The project whose people may sign in.
+    pub fn project_id(&self) -> &str {
+        &self.0.project_id
+    }
+
     /// Says whose token this is.
     pub async fn verify(&self, token: &str) -> Result<Arc<Person>, Error> {
         let Inner { project_id, issuer, persons, .. } = &*self.0;

@@ -29,7 +29,7 @@ pub use catch_panic::install_hook;
 pub use cors::Origins;
 pub use headers::HEADERS_BYTES_MAX;
 pub use peer::{Peer, Proxy};
-pub use stack::{Inbound, Stack, inbound};
+pub use stack::{Contract, Inbound, Stack, inbound};
 
 /// A request, in gRPC's shape below `protocols`.
 pub type Request = http::Request<tonic::body::Body>;

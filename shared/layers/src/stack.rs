@@ -3,6 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use identity::Verifier;
+use proto::Method;
 use revocation::Revocations;
 use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +53,12 @@ pub struct Inbound {
     pub watches_max: usize,
     /// `MAX_MESSAGE_BYTES`: the largest message that is read.
     pub message_bytes_max: usize,
+    /// What is said of an RPC, by its path.
+    pub contract: Contract,
 }
+
+/// Finds an RPC by its path.
+pub type Contract = fn(&str) -> Option<&'static Method>;
 
 /// A service behind every layer.
 pub type Stack = BoxCloneSyncService<Request, Response, Infallible>;
@@ -71,7 +77,7 @@ where
         // Reads the rest of what is answered early, so that the answer is read as well.
         .layer_fn(|inner| Leftover::new(inner, parts.message_bytes_max))
         // Sees every outcome, that of a client which left as well.
-        .layer_fn(|inner| Trace::new(inner, parts.metrics.clone(), parts.proxy))
+        .layer_fn(|inner| Trace::new(inner, parts.metrics.clone(), parts.proxy, parts.contract))
         // A page that may not call is refused before anything is done for it, and one that may
         // can read every answer, whichever layer gives it.
         .layer_fn(|inner| Cors::new(inner, parts.origins.clone()))

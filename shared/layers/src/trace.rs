@@ -18,7 +18,7 @@ use tonic::{Code, Status, body::Body};
 use tower::Service;
 use tracing::Level;
 
-use crate::{Proxy, Request, Response};
+use crate::{Proxy, Request, Response, stack::Contract};
 
 /// A call that succeeds within this writes no line: a line costs half of a bare call.
 const QUICK_MAX: Duration = Duration::from_secs(1);
@@ -32,11 +32,12 @@ pub(crate) struct Trace<S> {
     inner: S,
     metrics: Metrics,
     proxy: Proxy,
+    contract: Contract,
 }
 
 impl<S> Trace<S> {
-    pub(crate) fn new(inner: S, metrics: Metrics, proxy: Proxy) -> Self {
-        Self { inner, metrics, proxy }
+    pub(crate) fn new(inner: S, metrics: Metrics, proxy: Proxy, contract: Contract) -> Self {
+        Self { inner, metrics, proxy, contract }
     }
 }
 
@@ -55,7 +56,7 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let method = proto::method(request.uri().path());
+        let method = (self.contract)(request.uri().path());
         let mut call = Call::new(RequestId::of(request.headers()), method);
         call.onward = Onward::of(request.headers());
         call.address = self.proxy.address(&request);

@@ -1,11 +1,12 @@
 //! Calls to another function of ours, over a channel that is made when it is first used.
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use call::{Call, RequestId};
 use clock::Clock;
 use fault::{Cause, Reason};
 use http::{HeaderMap, HeaderValue};
+use identity::{Provider, ServiceName};
 use proto::Mutation;
 use tonic::{
     Code, Request, Response, Status, TimeoutExpired,
@@ -25,22 +26,13 @@ use crate::{
 const KEEPALIVE: Duration = Duration::from_secs(5);
 const KEEPALIVE_MAX: Duration = Duration::from_secs(2);
 
-/// Gives the token that this function shows to the one it calls.
-pub trait Tokens: fmt::Debug + Send + Sync {
-    /// A token that `callee` accepts. What takes time to get is kept: this is asked for at every attempt.
-    fn token<'t>(
-        &'t self,
-        callee: &'t str,
-    ) -> Pin<Box<dyn Future<Output = Result<HeaderValue, Cause>> + Send + 't>>;
-}
-
 /// A client of one function. Clones share its connection.
 #[derive(Clone)]
 pub struct Function {
     dependency: Arc<Dependency>,
     endpoint: Endpoint,
     channel: Arc<Kept<Channel>>,
-    tokens: Option<Arc<dyn Tokens>>,
+    tokens: Option<Arc<Provider>>,
 }
 
 impl Function {
@@ -48,7 +40,7 @@ impl Function {
         dependency: Arc<Dependency>,
         address: Uri,
         clock: Clock,
-        tokens: Option<Arc<dyn Tokens>>,
+        tokens: Option<Arc<Provider>>,
     ) -> Self {
         let endpoint = Endpoint::from(address)
             .connect_timeout(dependency.settings.connect_max)
@@ -103,12 +95,17 @@ impl Function {
     /// Our own token, if we have any.
     async fn token(&self) -> Result<Option<HeaderValue>, Failed> {
         let Some(tokens) = &self.tokens else { return Ok(None) };
-        let mut token = tokens.token(self.dependency.name).await.map_err(|cause| {
+        let mut token = self.token_of(tokens).await.map_err(|cause| {
             // Whoever issues it is to blame, not the function that is called.
             self.dependency.unavailable(Verdict::Unknown, Again::Never, cause)
         })?;
         token.set_sensitive(true);
         Ok(Some(token))
+    }
+
+    async fn token_of(&self, tokens: &Provider) -> Result<HeaderValue, Cause> {
+        let callee = ServiceName::parse(self.dependency.name).ok_or("it is no function's name")?;
+        Ok(HeaderValue::from_str(&tokens.token(&callee).await?)?)
     }
 
     /// What a status says: about the function, and about trying again.

@@ -43,6 +43,7 @@ use std::{
 };
 
 use clock::Clock;
+use identity::Provider;
 use telemetry::metrics::Metrics;
 
 use crate::{dependency::Dependency, series::Families};
@@ -51,7 +52,7 @@ pub mod fuzzing;
 
 pub use crate::{
     error::{Error, Told},
-    function::{Function, Tokens},
+    function::Function,
     http_client::{ANSWER_BYTES_MAX, Answer, Http},
     link::Link,
     request::Request,
@@ -62,45 +63,51 @@ pub use tonic::transport::Uri;
 
 /// Makes clients of dependencies. Clones share what is known of each.
 #[derive(Clone, Debug)]
-pub struct Outbound(Arc<Inner>);
+pub struct Outbound {
+    shared: Arc<Shared>,
+    /// By what the functions that are called know who calls them.
+    tokens: Option<Arc<Provider>>,
+}
 
 #[derive(Debug)]
-struct Inner {
+struct Shared {
     settings: Settings,
     families: Families,
     clock: Clock,
-    tokens: Option<Arc<dyn Tokens>>,
     dependencies: Mutex<BTreeMap<&'static str, Arc<Dependency>>>,
 }
 
 impl Outbound {
-    /// Clients that are counted in `metrics`. Functions are shown a token of `tokens`, if there are
-    /// any.
-    pub fn new(
-        settings: Settings,
-        metrics: &Metrics,
-        clock: Clock,
-        tokens: Option<Arc<dyn Tokens>>,
-    ) -> Self {
+    /// Clients that are counted in `metrics`. The functions that they call are shown no token.
+    pub fn new(settings: Settings, metrics: &Metrics, clock: Clock) -> Self {
         let (families, dependencies) = (Families::register(metrics), Mutex::default());
-        Self(Arc::new(Inner { settings, families, clock, tokens, dependencies }))
+        let shared = Shared { settings, families, clock, dependencies };
+        Self { shared: Arc::new(shared), tokens: None }
+    }
+
+    /// The same for one function of the process, whose own tokens are shown to the functions that
+    /// it calls. Breakers and budgets stay those of the process.
+    #[must_use]
+    pub fn showing(&self, tokens: Provider) -> Self {
+        Self { shared: Arc::clone(&self.shared), tokens: Some(Arc::new(tokens)) }
     }
 
     /// A client of the HTTP service at `base`, under which all of its paths are. `base` comes from
     /// a setting or a constant, never from a caller.
     pub fn http(&self, name: &'static str, base: Url) -> Http {
-        Http::new(self.dependency(name), base, self.0.clock.clone())
+        Http::new(self.dependency(name), base, self.shared.clock.clone())
     }
 
-    /// A client of the function `name` at `address`, such as `http://mayfly-user.flycast`.
+    /// A client of the function `name` at `address`, such as `http://mayfly-user.flycast`. The name
+    /// is the function's own: our tokens are for whoever is called so.
     pub fn function(&self, name: &'static str, address: Uri) -> Function {
-        let Inner { clock, tokens, .. } = &*self.0;
-        Function::new(self.dependency(name), address, clock.clone(), tokens.clone())
+        let clock = self.shared.clock.clone();
+        Function::new(self.dependency(name), address, clock, self.tokens.clone())
     }
 
     /// The dependency of this name: who calls it by the same name shares its breaker.
     fn dependency(&self, name: &'static str) -> Arc<Dependency> {
-        let Inner { settings, families, dependencies, .. } = &*self.0;
+        let Shared { settings, families, dependencies, .. } = &*self.shared;
         let mut known = dependencies.lock().unwrap_or_else(PoisonError::into_inner);
         let made = || Arc::new(Dependency::new(name, *settings, families.of(name)));
         Arc::clone(known.entry(name).or_insert_with(made))

@@ -56,35 +56,6 @@ async fn told(
     table.note(method, attack, told.reason);
 }
 
-/// Whom the rules name that do not name everybody who is signed in. It stands here once more, so that
-/// a rule that becomes laxer is seen: an RPC that asks for less is attacked less.
-const NAMED: [(&str, Access); 12] = [
-    ("/mayfly.auth.v1.AuthService/CreateApiClient", ADMIN),
-    ("/mayfly.auth.v1.AuthService/DeleteApiClient", ADMIN),
-    ("/mayfly.auth.v1.AuthService/ExchangeApiKey", Access::Public),
-    ("/mayfly.auth.v1.AuthService/GetRoles", ADMIN),
-    ("/mayfly.auth.v1.AuthService/ListApiClients", ADMIN),
-    ("/mayfly.auth.v1.AuthService/RefreshToken", Access::Public),
-    ("/mayfly.auth.v1.AuthService/Register", Access::Public),
-    ("/mayfly.auth.v1.AuthService/RotateApiClientSecret", ADMIN),
-    ("/mayfly.auth.v1.AuthService/SendPasswordReset", Access::Public),
-    ("/mayfly.auth.v1.AuthService/SetRoles", ADMIN),
-    ("/mayfly.auth.v1.AuthService/SignIn", Access::Public),
-    (
-        "/mayfly.auth.v1.AuthService/ValidateToken",
-        Access::Role { any_of: &["admin", "introspector"] },
-    ),
-];
-
-const ADMIN: Access = Access::Role { any_of: &["admin"] };
-
-#[test]
-fn the_rules_that_name_others_than_the_signed_in_are_these() {
-    let named = methods().filter(|method| method.rule.access != Access::SignedIn);
-    let named: Vec<_> = named.map(|method| (method.path, method.rule.access)).collect();
-    assert_eq!(named, NAMED);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_may_not_call_is_told_so_by_every_rpc() {
     let scene = Scene::empty().await;

@@ -166,13 +166,3 @@ async fn an_administrator_sets_roles_and_the_next_token_says_them() {
     let request = SetRolesRequest { user_id: "nobody".to_owned(), roles: Vec::new() };
     assert_eq!(refusal(admin.auth().set_roles(request).await).0, Code::NotFound);
 }
-
-#[tokio::test]
-async fn without_an_administrators_token_roles_are_not_set_and_that_is_said() {
-    let settings = App::builder().with("FIREBASE_ADMIN_TOKEN", "somebody-else");
-    let app = settings.start().await;
-    let admin = with_role(&app, "root-admin", "admin");
-    let request = SetRolesRequest { user_id: "ada".to_owned(), roles: Vec::new() };
-    let outcome = admin.auth().set_roles(request).await;
-    assert_eq!(refusal(outcome).1, "DEPENDENCY_UNAVAILABLE");
-}

@@ -9,7 +9,7 @@ use proto::{
     },
     user::v1::GetProfileRequest,
 };
-use tests::{App, Person, told, until};
+use tests::{App, Person, until};
 use tokio::time::sleep;
 use tonic::Code;
 
@@ -37,7 +37,7 @@ async fn asks(other: &App, person: &Person) -> (Code, String) {
     refusal(person.user().get_profile(GetProfileRequest::default()).await)
 }
 
-async fn refresh(app: &App, token: &str) -> Result<(), tonic::Status> {
+pub(super) async fn refresh(app: &App, token: &str) -> Result<(), tonic::Status> {
     let request = RefreshTokenRequest { refresh_token: token.to_owned() };
     app.stranger(None).auth().refresh_token(request).await.map(drop)
 }
@@ -97,19 +97,6 @@ async fn all_sessions_end_here_and_at_the_issuer() {
         ada.auth().list_sessions(ListSessionsRequest::default()).await.is_ok()
     })
     .await;
-}
-
-#[tokio::test]
-async fn without_an_administrators_token_all_sessions_still_end_here() {
-    let app = App::builder().with("FIREBASE_ADMIN_TOKEN", "somebody-else").start().await;
-    let (ada, tokens) = signed_in(&app, &account()).await;
-    let answer = ada.auth().revoke_all_sessions(RevokeAllSessionsRequest {}).await.unwrap();
-    assert!(!answer.into_inner().revoked_at_issuer);
-    let refused = refresh(&app, &tokens.refresh_token).await.unwrap_err();
-    assert_eq!(told(&refused).reason, "TOKEN_REVOKED");
-    let noted = "select count(*) from mayfly_auth.audit
-        where event in ('sessions_revoked', 'sessions_revoked_here', 'refresh_refused')";
-    assert_eq!(app.sql_count(noted).await, 3);
 }
 
 #[tokio::test]

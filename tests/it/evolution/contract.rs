@@ -15,7 +15,7 @@ const USER: &str = "mayfly/user/v1/user.proto";
 
 /// One version of the contract.
 #[derive(Clone, Debug)]
-pub(super) struct Contract {
+pub(crate) struct Contract {
     pub(super) name: String,
     pool: DescriptorPool,
 }
@@ -26,7 +26,7 @@ impl Contract {
     }
 
     /// Every one that was released, the oldest first.
-    pub(super) fn released() -> Vec<Self> {
+    pub(crate) fn released() -> Vec<Self> {
         let files = fs::read_dir(Path::new(PROTO).join("releases")).unwrap();
         let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
         let version = |path: &PathBuf| {
@@ -61,7 +61,7 @@ impl Contract {
     }
 
     /// The RPCs of our packages.
-    pub(super) fn methods(&self) -> Vec<MethodDescriptor> {
+    pub(crate) fn methods(&self) -> Vec<MethodDescriptor> {
         let ours = self.pool.services().filter(|one| one.full_name().starts_with("mayfly."));
         ours.flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
     }

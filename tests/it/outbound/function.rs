@@ -1,14 +1,18 @@
 //! Calls to functions of ours.
 
-use std::{pin::Pin, time::Duration};
+use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use call::{Call, IdempotencyKey};
-use fault::{Cause, Reason};
+use clock::Clock;
+use fault::Reason;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use outbound::{Error, Function, Settings, Tokens};
+use identity::{Provider, ServiceName, TokenSource};
+use outbound::{Error, Function, Settings};
 use proto::user::v1::{
     CreateProfileRequest, GetProfileRequest, Profile, user_service_client::UserServiceClient,
 };
+use tests::world;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
@@ -205,39 +209,39 @@ async fn after_a_sleep_the_connections_are_made_anew() {
     }
 }
 
-/// Gives a token of the callee's name, or none.
-#[derive(Debug)]
-struct Issued(Option<&'static str>);
-
-impl Tokens for Issued {
-    fn token<'t>(
-        &'t self,
-        callee: &'t str,
-    ) -> Pin<Box<dyn Future<Output = Result<HeaderValue, Cause>> + Send + 't>> {
-        let token = self.0.map(|token| format!("{token} for {callee}"));
-        let token = token.and_then(|token| HeaderValue::from_str(&token).ok());
-        Box::pin(std::future::ready(token.ok_or_else(|| "no issuer".into())))
-    }
-}
-
 #[tokio::test]
 async fn a_function_is_shown_our_own_token_or_is_not_called() {
     let stub = Stub::grpc(|_number| Reply::Profile).await;
-    for token in [Some("a token"), None] {
+    for (issuer, is_there) in
+        [(world().issuer_address.to_string(), true), ("127.0.0.1:1".into(), false)]
+    {
         let mut bench = Bench::new();
-        bench.shows(Issued(token));
+        let source = TokenSource::Issuer(format!("http://{issuer}").parse().unwrap());
+        // By the wall clock, as the issuer.
+        bench.shows(Provider::new(ServiceName::parse("chat").unwrap(), source, Clock::system()));
         let function = bench.function(&stub);
         for _ in 0..20 {
             let outcome = get(&function, &within(PATIENCE)).await;
-            match token {
-                Some(_) => assert_eq!(outcome.unwrap().handle, "ada"),
+            if is_there {
+                assert_eq!(outcome.unwrap().handle, "ada");
+            } else {
                 // And the function is not blamed for it.
-                None => assert!(matches!(outcome, Err(Error::Unavailable { .. })), "{outcome:?}"),
+                assert!(matches!(outcome, Err(Error::Unavailable { .. })), "{outcome:?}");
             }
         }
     }
     let seen = stub.seen();
     assert_eq!(seen.len(), 20);
-    assert!(seen.iter().all(|seen| seen.header("x-mayfly-service") == Some("a token for stub")));
+    let shown = seen[0].header("x-mayfly-service").unwrap();
+    assert_eq!(claims(shown), ("chat".to_owned(), "stub".to_owned()));
+    assert!(seen.iter().all(|seen| seen.header("x-mayfly-service") == Some(shown)), "it is kept");
     assert!(seen.iter().all(|seen| seen.header("authorization").is_some()));
+}
+
+/// Who calls whom, as a function's token says.
+fn claims(token: &str) -> (String, String) {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    let text = |name: &str| claims[name].as_str().unwrap().to_owned();
+    (text("sub"), text("aud"))
 }

@@ -51,8 +51,15 @@ fn settings(canaries: &mut Canaries, database: &str) -> Environment {
         .with("IDENTITY_TOOLKIT_URL", &issuer)
         .with("SECURE_TOKEN_URL", &issuer)
         .with("FIREBASE_API_KEY", canaries.of("the API key"))
-        .with("FIREBASE_ADMIN_TOKEN", canaries.of("the administrator's token"))
+        .with("FIREBASE_SERVICE_ACCOUNT", service_account(canaries))
         .with("RUST_LOG", "trace")
+}
+
+/// A key file that is good, whose key has a name that nobody should read.
+fn service_account(canaries: &mut Canaries) -> String {
+    let mut file: Value = serde_json::from_str(&world().service_account).unwrap();
+    file["private_key_id"] = json!(canaries.of("the service account's key"));
+    file.to_string()
 }
 
 /// One call in JSON: whose token, which RPC, what message, which headers.

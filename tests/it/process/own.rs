@@ -11,7 +11,7 @@ use super::{
 };
 
 /// What `auth` needs beside the others.
-fn with_firebase(environment: Environment) -> Environment {
+pub(super) fn with_firebase(environment: Environment) -> Environment {
     let issuer = format!("http://{}", world().issuer_address);
     environment
         .with("FIREBASE_API_KEY", CANARY)
@@ -33,7 +33,14 @@ async fn what_one_function_needs_is_told_with_what_all_need() {
         (good.clone().without("FIREBASE_API_KEY"), &["FIREBASE_API_KEY"][..]),
         (good.clone().with("FIREBASE_API_KEY", "hunter2 canary"), &["FIREBASE_API_KEY"]),
         (good.clone().with("SECURE_TOKEN_URL", "http://example.com"), &["SECURE_TOKEN_URL"]),
-        (good.clone().with("FIREBASE_ADMIN_TOKEN", "hunter2 canary"), &["FIREBASE_ADMIN_TOKEN"]),
+        (
+            good.clone().with("FIREBASE_SERVICE_ACCOUNT", "{\"private_key\": \"hunter2-canary\"}"),
+            &["FIREBASE_SERVICE_ACCOUNT"],
+        ),
+        (
+            good.clone().with("FIREBASE_SERVICE_ACCOUNT", "/nowhere/hunter2-canary.json"),
+            &["FIREBASE_SERVICE_ACCOUNT"],
+        ),
         (
             good.without("FIREBASE_API_KEY").with("DB_POOL_MAX", "hunter2-canary"),
             &["DB_POOL_MAX", "FIREBASE_API_KEY"],

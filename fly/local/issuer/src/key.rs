@@ -24,6 +24,9 @@ use crate::Error;
 /// As many hexadecimal digits as Google's ids have.
 const ID_BYTES: usize = 20;
 
+/// How long a line of a PEM file is.
+const PEM_LINE_BYTES: usize = 64;
+
 /// An RSA key of 2048 bits. Clones are the same key.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -72,6 +75,13 @@ impl Key {
             "n": encode(public.modulus().big_endian_without_leading_zero()),
             "e": encode(public.exponent().big_endian_without_leading_zero()),
         })
+    }
+
+    /// The private key, as key files hold it.
+    pub(crate) fn pem(&self) -> String {
+        let lines: Vec<_> = self.kept.as_bytes().chunks(PEM_LINE_BYTES).collect();
+        let lines = String::from_utf8_lossy(&lines.join(&b'\n')).into_owned();
+        format!("-----BEGIN PRIVATE KEY-----\n{lines}\n-----END PRIVATE KEY-----\n")
     }
 
     /// Signs with RS256, whatever `header` says.

@@ -5,7 +5,8 @@
 //! So what verifies them is what verifies Google's; only the address of the keys differs.
 //! [`Issuer::router`] speaks as much of the Identity Toolkit and Secure Token REST surfaces as
 //! Firebase's own SDKs need: an app's to sign up, in and out, an administrator's to look people up,
-//! to set claims, to revoke and to disable.
+//! to set claims, to revoke and to disable. An administrator says `owner`, as to an emulator, or
+//! comes with a service account, as to Google.
 //!
 //! ```
 //! let issuer = issuer::Issuer::in_memory("demo", clock::Clock::system())?;
@@ -41,13 +42,14 @@ mod password;
 mod people;
 mod rest;
 mod ring;
+mod service_account;
 
 pub use crate::{
     error::{Error, Refusal},
     people::Session,
 };
 
-use crate::{accounts::Accounts, code::Codes, key::Key, ring::Ring};
+use crate::{accounts::Accounts, code::Codes, key::Key, ring::Ring, service_account::AccessTokens};
 
 /// For how long an ID token is good, as with Firebase.
 pub(crate) const TOKEN_SECS: i64 = 3600;
@@ -71,11 +73,17 @@ struct Shared {
 #[derive(Clone, Serialize, Deserialize)]
 struct State {
     keys: Ring,
+    /// What an administrator's program signs with, once somebody has asked for it.
+    #[serde(default)]
+    service_account: Option<Key>,
     #[serde(flatten)]
     accounts: Accounts,
     /// Not kept: whoever waits for one asks again.
     #[serde(skip)]
     codes: Codes,
+    /// Not kept either.
+    #[serde(skip)]
+    access_tokens: AccessTokens,
 }
 
 impl Issuer {
@@ -231,7 +239,13 @@ impl Issuer {
 impl State {
     fn new(clock: &Clock) -> Result<Self, Error> {
         let keys = Ring::generate(clock.unix_secs())?;
-        Ok(Self { keys, accounts: Accounts::default(), codes: Codes::default() })
+        Ok(Self {
+            keys,
+            service_account: None,
+            accounts: Accounts::default(),
+            codes: Codes::default(),
+            access_tokens: AccessTokens::default(),
+        })
     }
 }
 

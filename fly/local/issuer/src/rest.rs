@@ -2,7 +2,7 @@
 //!
 //! Every path answers with and without its host as a prefix; that is how the SDKs address an
 //! emulator. What stands under a project is an administrator's, as with Google; here that is
-//! whoever says `Bearer owner`, as the Admin SDK does to an emulator.
+//! whoever says `Bearer owner`, as the Admin SDK does to an emulator, or shows an access token.
 
 use axum::{
     Form, Json, Router,
@@ -16,8 +16,9 @@ use axum::{
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{Error, Issuer};
+use crate::{Error, Issuer, service_account::TOKEN_PATH};
 
+mod access;
 mod account;
 mod admin;
 mod answer;
@@ -25,6 +26,7 @@ mod caller;
 mod code;
 mod cors;
 mod project;
+mod service;
 mod sign_in;
 mod update;
 
@@ -39,6 +41,8 @@ pub(crate) fn router(issuer: Issuer) -> Router {
     Router::new()
         .route(Issuer::key_path(), get(keys))
         .route(Issuer::certificate_path(), get(certificates))
+        .route(TOKEN_PATH, post(access::token))
+        .route(service::PATH, post(service::token))
         .merge(toolkit.clone())
         .nest("/identitytoolkit.googleapis.com", toolkit)
         .merge(tokens.clone())
@@ -95,7 +99,6 @@ fn for_emulator() -> Router<Issuer> {
         .route("/emulator/v1/projects/{project}/oobCodes", get(code::list))
         .route("/emulator/v1/projects/{project}/accounts", delete(admin::delete_all))
         .route("/emulator/v1/projects/{project}/keys:rotate", post(admin::rotate))
-        .route("/emulator/v1/projects/{project}/serviceToken", post(admin::service_token))
 }
 
 /// Google's answers may be kept for hours too.

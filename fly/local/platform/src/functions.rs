@@ -32,12 +32,14 @@ pub(crate) struct Decided {
     pub(crate) issuer_url: String,
     /// Who signs the functions' own.
     pub(crate) service_issuer: String,
+    /// Who administers the accounts: a key file.
+    pub(crate) service_account: String,
 }
 
 impl Decided {
     fn settings(&self, env: &Env) -> Vec<(&'static str, String)> {
         let Self { address, internal_address, database, project, .. } = self;
-        let Self { keys_url, issuer_url, service_issuer, .. } = self;
+        let Self { keys_url, issuer_url, service_issuer, service_account, .. } = self;
         let direct_url = env.get("DATABASE_DIRECT_URL").unwrap_or(&database.runtime_url);
         vec![
             ("LISTEN_ADDR", address.to_string()),
@@ -48,11 +50,12 @@ impl Decided {
             ("JWKS_URL", keys_url.clone()),
             ("IDENTITY_TOOLKIT_URL", issuer_url.clone()),
             ("SECURE_TOKEN_URL", issuer_url.clone()),
-            // The local issuer takes any key, and knows an administrator by this word.
+            // The local issuer takes any key.
             ("FIREBASE_API_KEY", "any".to_owned()),
-            ("FIREBASE_ADMIN_TOKEN", "owner".to_owned()),
+            ("FIREBASE_SERVICE_ACCOUNT", service_account.clone()),
             ("SERVICE_ISSUER", service_issuer.clone()),
             ("SERVICE_JWKS_URL", keys_url.clone()),
+            ("SERVICE_TOKEN_URL", issuer_url.clone()),
         ]
     }
 }

@@ -80,6 +80,11 @@ impl Running {
 
         let (given, direct) = (env.get("DATABASE_URL"), env.get("DATABASE_DIRECT_URL"));
         let database = Database::prepare(&postgres, given, direct).await?;
+        let service_account = tokio::task::spawn_blocking({
+            let (issuer, url) = (issuer.clone(), served.url());
+            move || issuer.service_account(&url)
+        });
+        let service_account = service_account.await??;
         let decided = Decided {
             address,
             internal_address,
@@ -88,6 +93,7 @@ impl Running {
             keys_url: served.keys_url(),
             issuer_url: served.url(),
             service_issuer: issuer.service_issuer_url(),
+            service_account,
         };
         let functions = match options.hosting {
             Hosting::InProcess => Functions::host(&env, &decided)?,

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use aws_lc_rs::hmac;
+use uuid::Uuid;
 
 /// The longest wait: whoever locks an account out by failing on purpose does not do so for longer.
 /// `count_attempt.sql` knows it too, and lets nobody wait for longer whose clock was set.
@@ -17,6 +18,10 @@ pub(crate) enum Kind {
     Address,
     /// Having a message sent to one address.
     Mail,
+    /// Continuing sign-ins from one address.
+    Refresh,
+    /// Exchanging the key of one API client.
+    Client,
     /// Exchanging API keys from one address.
     Exchange,
 }
@@ -34,6 +39,8 @@ impl Kind {
             Self::Account => "account",
             Self::Address => "address",
             Self::Mail => "mail",
+            Self::Refresh => "refresh",
+            Self::Client => "client",
             Self::Exchange => "exchange",
         }
     }
@@ -42,16 +49,18 @@ impl Kind {
     fn free_max(self) -> i32 {
         match self {
             Self::Account => 5,
-            Self::Address | Self::Exchange => 50,
             Self::Mail => 3,
+            Self::Address | Self::Client | Self::Exchange => 50,
+            // Apps do it by themselves, many of them at once from behind one address.
+            Self::Refresh => 200,
         }
     }
 
     /// The first wait; each further attempt doubles it.
     fn delay_min(self) -> Duration {
         match self {
-            Self::Account | Self::Address | Self::Exchange => Duration::from_secs(1),
             Self::Mail => Duration::from_mins(1),
+            _ => Duration::from_secs(1),
         }
     }
 
@@ -72,6 +81,11 @@ impl Subject {
     /// The account of a mail address, which is compared without regard to case.
     pub(crate) fn account(key: &[u8], kind: Kind, email: &str) -> Self {
         Self::new(key, kind, &email.to_ascii_lowercase())
+    }
+
+    /// An API client, whether there is one or not.
+    pub(crate) fn client(key: &[u8], id: Uuid) -> Self {
+        Self::new(key, Kind::Client, &id.to_string())
     }
 
     /// Where a call comes from. Of IPv6 it is the /64 that counts, which one customer is given whole.
@@ -102,6 +116,10 @@ mod tests {
         assert_eq!([16, 17, 100, i32::MAX].map(secs), [900; 4]);
         assert_eq!(Kind::Address.delay(50), Duration::ZERO);
         assert_eq!(Kind::Mail.delay(4), Duration::from_mins(1));
+        for (kind, free) in [(Kind::Client, 50), (Kind::Exchange, 50), (Kind::Refresh, 200)] {
+            assert_eq!(kind.delay(free), Duration::ZERO);
+            assert_eq!(kind.delay(free + 1), Duration::from_secs(1));
+        }
     }
 
     #[test]

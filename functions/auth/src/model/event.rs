@@ -24,10 +24,12 @@ pub(crate) enum What {
     SignedOut,
     /// A sign-in was ended.
     SessionRevoked,
-    /// All sign-ins of a person were ended, here and at the issuer.
+    /// All sign-ins of a person were ended.
     SessionsRevoked,
-    /// The same, but the issuer was not told.
+    /// And the issuer could not be told.
     SessionsRevokedHere,
+    /// The issuer was told of it later.
+    SessionsRevokedLater,
     /// Somebody has other roles.
     RolesSet,
     /// An API client was made.
@@ -67,6 +69,7 @@ impl What {
             Self::SessionRevoked => "session_revoked",
             Self::SessionsRevoked => "sessions_revoked",
             Self::SessionsRevokedHere => "sessions_revoked_here",
+            Self::SessionsRevokedLater => "sessions_revoked_later",
             Self::RolesSet => "roles_set",
             Self::ApiClientCreated => "api_client_created",
             Self::ApiClientRotated => "api_client_rotated",

@@ -20,6 +20,7 @@ use crate::{
     model::{
         self,
         api_client::{self, ACCESS_SECS, ApiClient, SECRET_BYTES, Secret},
+        attempt::Subject,
     },
     store,
 };
@@ -110,9 +111,10 @@ impl AuthService {
         request: Request<ExchangeApiKeyRequest>,
     ) -> Answer<ExchangeApiKeyResponse> {
         let (call, ExchangeApiKeyRequest { api_client_id, client_secret }) = anyone(request)?;
-        let (id, exchanger) = (id(&api_client_id), self.exchanger(&call).await?);
+        let id = id(&api_client_id);
+        let exchangers = self.exchangers(&call, id).await?;
 
-        self.attempt(&call, std::slice::from_ref(&exchanger)).await?;
+        self.attempt(&call, &exchangers).await?;
         let client = store::get_api_client(&self.context.pool, id).await?;
         let Some(client) = api_client::of_secret(client, &client_secret, self.now()) else {
             let event = Event::of_api_client(What::ApiKeyRefused, id);
@@ -120,7 +122,7 @@ impl AuthService {
             return Err(Reason::CredentialsInvalid.into());
         };
         let key = self.context.pool.secret("auth_access").await?;
-        self.exchanged(&call, id, &exchanger.hash).await?;
+        self.exchanged(&call, id, &exchangers).await?;
 
         let signer = api_client::signer(&key);
         let expires = self.context.clock.unix_secs() + ACCESS_SECS;
@@ -131,9 +133,14 @@ impl AuthService {
         }))
     }
 
-    async fn exchanged(&self, call: &Call, id: Uuid, exchanger: &[u8]) -> Result<(), Fault> {
+    async fn exchanged(
+        &self,
+        call: &Call,
+        id: Uuid,
+        exchangers: &[Subject; 2],
+    ) -> Result<(), Fault> {
         let note = |tx: Tx| async move {
-            store::uncount_attempt(&tx, exchanger, self.now()).await?;
+            self.succeeded(&tx, exchangers).await?;
             self.note(&tx, call, Event::of_api_client(What::ApiKeyExchanged, id)).await
         };
         self.context.pool.transaction(note).await

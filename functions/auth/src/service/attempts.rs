@@ -5,6 +5,7 @@ use std::time::Duration;
 use call::Call;
 use database::Tx;
 use fault::{Fault, Reason};
+use uuid::Uuid;
 
 use super::{AuthService, Event, What};
 use crate::{
@@ -24,10 +25,17 @@ impl AuthService {
         Ok([account, Subject::address(&key, Kind::Address, call.address)])
     }
 
-    /// Who exchanges an API key: an address.
-    pub(super) async fn exchanger(&self, call: &Call) -> Result<Subject, Fault> {
+    /// Who exchanges an API key: the client, and the address it is tried from.
+    pub(super) async fn exchangers(&self, call: &Call, id: Uuid) -> Result<[Subject; 2], Fault> {
         let key = self.context.pool.secret("auth_subject").await?;
-        Ok(Subject::address(&key, Kind::Exchange, call.address))
+        let address = Subject::address(&key, Kind::Exchange, call.address);
+        Ok([Subject::client(&key, id), address])
+    }
+
+    /// Who continues a sign-in: an address. Whose sign-in it is only the token's issuer knows.
+    pub(super) async fn refresher(&self, call: &Call) -> Result<[Subject; 1], Fault> {
+        let key = self.context.pool.secret("auth_subject").await?;
+        Ok([Subject::address(&key, Kind::Refresh, call.address)])
     }
 
     /// Counts an attempt for each, or says when it may be made.
@@ -57,7 +65,8 @@ impl AuthService {
         Ok(())
     }
 
-    /// An attempt went well: its account's failures are forgotten, its address's are not.
+    /// An attempt went well: the failures of its account or client are forgotten, its address's are
+    /// not.
     pub(super) async fn succeeded(
         &self,
         tx: &Tx,
@@ -68,7 +77,7 @@ impl AuthService {
         Ok(())
     }
 
-    /// An attempt was none, since nobody could be asked.
+    /// An attempt was none that counts: it went well, or nobody could be asked.
     pub(super) async fn not_tried(&self, subjects: &[Subject]) -> Result<(), Fault> {
         let uncount = |tx: Tx| async move {
             for subject in subjects {

@@ -24,10 +24,12 @@ impl AuthService {
         let (call, SetRolesRequest { user_id, roles }) = signed_in(request)?;
         model::roles(&roles)?;
         let (call, of) = (&call, &UserId::parse(&user_id).ok_or(Reason::NotFound)?);
+        model::keeps_admin(&call.user_id, of, &roles)?;
 
         let claims = self.toolkit.claims(call, of).await.map_err(Fault::from)?;
         let claims = model::with_roles(claims, &roles);
         self.toolkit.set_claims(call, of, claims).await.map_err(Fault::from)?;
+        // Should this fail, whoever asks again finishes it.
         let outdate = |tx: Tx| async move {
             // A token of this second may say either; it is refreshed once more at the worst.
             let issued_from = self.context.clock.unix_secs() + 1;

@@ -12,7 +12,11 @@ use proto::auth::v1::{
 use tonic::{Request, Response};
 
 use super::{Answer, AuthService, Event, What};
-use crate::store;
+use crate::{
+    model::Untold,
+    remote::{Error, Refusal},
+    store,
+};
 
 impl AuthService {
     pub(super) async fn lists_sessions(
@@ -74,7 +78,8 @@ impl AuthService {
         let (call, valid_from) = (&call, self.context.clock.unix_secs() + 1);
 
         self.end_all(call, valid_from).await?;
-        // Ended here, whatever becomes of this: whoever is told no would have to ask again.
+        // Ended here, whatever becomes of this. The caller's own token counts no longer, so nothing
+        // is left to them: what Firebase is not told now, it is told later.
         let told = self.tell_issuer(call, &call.user_id, valid_from).await?;
 
         Ok(Response::new(RevokeAllSessionsResponse { revoked_at_issuer: told }))
@@ -98,6 +103,9 @@ impl AuthService {
         let end = |tx: Tx| async move {
             store::revoke_sessions(&tx, user_id, (0, valid_from - 1), self.now()).await?;
             self.context.revocations.revoke(&tx, user_id, valid_from).await?;
+            if self.toolkit.has_admin() {
+                store::add_untold(&tx, user_id, valid_from, self.now()).await?;
+            }
             self.note(&tx, call, Event::of_person(What::SessionsRevoked, user_id)).await
         };
         self.context.pool.transaction(end).await
@@ -110,12 +118,34 @@ impl AuthService {
         user_id: &UserId,
         valid_from: i64,
     ) -> Result<bool, Fault> {
-        if self.toolkit.revoke(call, user_id, valid_from).await.is_ok() {
-            return Ok(true);
+        let is_told = match self.toolkit.revoke(call, user_id, valid_from).await {
+            // Whoever has no account has no refresh tokens.
+            Ok(()) | Err(Error::Refused(Refusal::NoAccount)) => true,
+            Err(_error) => false,
+        };
+        if is_told {
+            store::drop_untold(&self.context.pool, user_id, valid_from).await?;
+        } else {
+            let event = Event::of_person(What::SessionsRevokedHere, user_id);
+            self.note_alone(call, &event).await?;
         }
-        let event = Event::of_person(What::SessionsRevokedHere, user_id);
-        self.note_alone(call, &event).await?;
-        Ok(false)
+        Ok(is_told)
+    }
+
+    /// Tells Firebase of one revocation that it has not been told of, if there is any.
+    pub(super) async fn tell_untold(&self, call: &Call) -> Result<(), Fault> {
+        let taken = store::take_untold(&self.context.pool, self.now()).await?;
+        let Some(Untold { person_id, valid_from }) = taken else { return Ok(()) };
+        self.toolkit.revoke(call, &person_id, valid_from).await?;
+        let note = |tx: Tx| {
+            let user_id = &person_id;
+            async move {
+                store::drop_untold(&tx, user_id, valid_from).await?;
+                let event = Event::of_person(What::SessionsRevokedLater, user_id);
+                self.note(&tx, call, event).await
+            }
+        };
+        self.context.pool.transaction(note).await
     }
 }
 

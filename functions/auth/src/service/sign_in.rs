@@ -76,6 +76,8 @@ impl AuthService {
         };
         let person = self.holder(&signed_in.id_token).await?;
         let session = self.keep(&call, &subjects, (&person, device_name)).await?;
+        // Firebase answers, so it is told what it was not. Failing that, the next sign-in tells it.
+        let _outcome = self.tell_untold(&call).await;
 
         let session = Some(session.told_to(person.auth_time));
         Ok(Response::new(SignInResponse { tokens: Some(tokens(&person, signed_in)), session }))
@@ -118,11 +120,18 @@ impl AuthService {
     ) -> Answer<RefreshTokenResponse> {
         let (call, RefreshTokenRequest { refresh_token }) = anyone(request)?;
 
+        let subjects = self.refresher(&call).await?;
+
+        self.attempt(&call, &subjects).await?;
         let signed_in = match self.toolkit.refresh(&call, &refresh_token).await {
             Ok(signed_in) => signed_in,
             // Deleted or disabled: the token was good once.
             Err(Error::Refused(Refusal::NoAccount)) => return Err(Reason::TokenRevoked.into()),
-            Err(error) => return Err(Fault::from(error).into()),
+            Err(Error::Refused(refusal)) => return Err(Fault::from(refusal).into()),
+            Err(error) => {
+                self.not_tried(&subjects).await?;
+                return Err(Fault::from(error).into());
+            }
         };
         let person = self.holder(&signed_in.id_token).await?;
         if self.is_over(&person).await? {
@@ -130,6 +139,7 @@ impl AuthService {
             self.note_alone(&call, &event).await?;
             return Err(Reason::TokenRevoked.into());
         }
+        self.not_tried(&subjects).await?;
 
         Ok(Response::new(RefreshTokenResponse { tokens: Some(tokens(&person, signed_in)) }))
     }

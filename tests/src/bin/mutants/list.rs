@@ -53,7 +53,7 @@ pub(crate) fn mutants(root: &Path) -> Vec<Mutant> {
     mutants
 }
 
-/// Each rule of an RPC, open to everybody.
+/// Each rule of an RPC, open to everybody, and to everybody who is signed in where it names fewer.
 fn laxer_rules(path: &str, text: &str) -> Vec<Mutant> {
     let mut mutants = Vec::new();
     let mut rpc = "";
@@ -65,17 +65,32 @@ fn laxer_rules(path: &str, text: &str) -> Vec<Mutant> {
         }
         let is_access = ["signed_in:", "role:", "service:"].iter().any(|it| words.starts_with(it));
         if is_access && !rpc.is_empty() {
+            let (before, rest) = text.split_at(at);
+            let after = rest.strip_prefix(whole(rest, line)).unwrap_or_default();
             // What is exactly once needs a caller, or it does not build.
-            let (before, after) = text.split_at(at);
-            let after = after.strip_prefix(line).unwrap_or_default();
-            let after = after.replacen("exactly_once: {}", "not_retryable: {}", 1);
-            let text = format!("{before}      public: {{}}\n{after}");
-            let name = format!("{path}: {rpc} open to everybody");
-            mutants.push(Mutant { name, path: path.to_owned(), text });
+            let for_all = after.replacen("exactly_once: {}", "not_retryable: {}", 1);
+            let mut mutate = |access: &str, after: &str, whom: &str| {
+                let text = format!("{before}      {access}: {{}}\n{after}");
+                let name = format!("{path}: {rpc} open to {whom}");
+                mutants.push(Mutant { name, path: path.to_owned(), text });
+            };
+            mutate("public", &for_all, "everybody");
+            if !words.starts_with("signed_in:") {
+                mutate("signed_in", after, "everybody who is signed in");
+            }
         }
         at += line.len();
     }
     mutants
+}
+
+/// A rule's access, which may go over several lines.
+fn whole<'t>(rest: &'t str, line: &'t str) -> &'t str {
+    if !line.trim_end().ends_with('{') {
+        return line;
+    }
+    let end = rest.find("\n      }\n").map_or(rest.len(), |end| end + "\n      }\n".len());
+    rest.split_at(end).0
 }
 
 /// Each predicate of a statement, always true. The parameters stay, and with them the types.

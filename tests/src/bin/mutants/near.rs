@@ -54,7 +54,7 @@ pub(crate) fn stages(path: &str) -> Vec<Stage> {
         stages.push(Stage { build: build(&["-p", folder, "--lib"]), tests: Vec::new() });
     }
     if parts[0] == "proto" {
-        stages.push(Stage { build: suite.clone(), tests: vec!["attacks::access"] });
+        stages.push(Stage { build: suite.clone(), tests: vec!["attacks::rules"] });
     }
     if let Some((_, near)) = NEAR.iter().find(|(name, _)| *name == folder) {
         stages.push(Stage { build: suite.clone(), tests: near.to_vec() });

@@ -1,9 +1,6 @@
-//! What only the owner does: accounts by the hundred, keys, and the tokens of functions.
+//! What only the owner does: accounts by the hundred, and keys.
 
-use axum::{
-    extract::{Query, State},
-    http::{HeaderMap, header},
-};
+use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -14,12 +11,10 @@ use super::{
     blocking, json_of,
     update::{Fields, answer},
 };
-use crate::{Issuer, Refusal, claims::SERVICE_SECS};
+use crate::{Issuer, Refusal};
 
 /// As many as Google lists at once.
 const PAGE_MAX: usize = 1000;
-
-const FUNCTION_NAME_BYTES_MAX: usize = 63;
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -163,36 +158,4 @@ pub(super) async fn delete_all(State(issuer): State<Issuer>) -> Result<Answer, F
 pub(super) async fn rotate(State(issuer): State<Issuer>) -> Result<Answer, Failure> {
     let kid = blocking(move || issuer.rotate()).await?;
     Ok(Answer::from(Map::from_iter([("kid".to_owned(), json!(kid))])))
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Service {
-    caller: String,
-    audience: String,
-}
-
-/// What the machine's own identity is on Fly: a token by which one function calls another.
-pub(super) async fn service_token(
-    State(issuer): State<Issuer>,
-    headers: HeaderMap,
-    body: RawBody,
-) -> Result<Answer, Failure> {
-    // A function is no page: none that a developer opens may call as one.
-    if headers.contains_key(header::ORIGIN) {
-        return Err(Refusal::OperationNotAllowed.into());
-    }
-    let Service { caller, audience } = json_of(body)?;
-    let is_name = |name: &str| {
-        let is_of_name = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-        (1..=FUNCTION_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_of_name)
-    };
-    if !is_name(&caller) || !is_name(&audience) {
-        return Err(Failure::Malformed("caller and audience are names of functions".to_owned()));
-    }
-    let token = blocking(move || Ok(issuer.service_token(&caller, &audience))).await?;
-    let mut answer = Map::new();
-    answer.insert("token".into(), json!(token));
-    answer.insert("expiresIn".into(), json!(SERVICE_SECS.to_string()));
-    Ok(answer.into())
 }

@@ -22,6 +22,8 @@ pub(super) enum Failure {
     Malformed(String),
     /// Neither an app's call nor the owner's.
     Unauthenticated,
+    /// What a service account has shown is not good: OAuth's word for it, and ours.
+    Grant(&'static str, &'static str),
     TooLarge,
     NotFound,
     Method,
@@ -83,6 +85,11 @@ impl From<BytesRejection> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (code, message, reason, status) = match self {
+            // The one answer that has OAuth's shape.
+            Self::Grant(error, why) => {
+                let told = json!({ "error": error, "error_description": why });
+                return (StatusCode::BAD_REQUEST, Json(told)).into_response();
+            }
             Self::Refused(refusal) => {
                 (StatusCode::BAD_REQUEST, refusal.to_string(), "invalid", None)
             }
@@ -92,7 +99,7 @@ impl IntoResponse for Failure {
             }
             Self::Unauthenticated => {
                 let message = "Request had invalid authentication credentials. This issuer knows \
-                               no other than `Bearer owner`.";
+                               `Bearer owner` and its service account's access tokens.";
                 let status = Some("UNAUTHENTICATED");
                 (StatusCode::UNAUTHORIZED, message.to_owned(), "unauthorized", status)
             }

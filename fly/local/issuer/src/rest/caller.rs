@@ -13,7 +13,7 @@ use super::answer::Failure;
 use crate::{Issuer, Refusal};
 
 /// What the Admin SDK shows to an emulator, where Google would see an access token.
-const OWNER: &str = "Bearer owner";
+const OWNER: &str = "owner";
 
 /// Where the pages of whoever runs this come from.
 const OWN_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -28,13 +28,12 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    fn of(headers: &HeaderMap) -> Result<Self, Failure> {
-        match headers.get(header::AUTHORIZATION) {
-            None => Ok(Self::App),
-            // Any page may be an app, and a page from elsewhere is not more than that.
-            Some(shown) if shown == OWNER && is_own(headers) => Ok(Self::Owner),
-            Some(_) => Err(Failure::Unauthenticated),
-        }
+    fn of(issuer: &Issuer, headers: &HeaderMap) -> Result<Self, Failure> {
+        let Some(shown) = headers.get(header::AUTHORIZATION) else { return Ok(Self::App) };
+        let token = shown.to_str().ok().and_then(|shown| shown.strip_prefix("Bearer "));
+        let is_known = token.is_some_and(|token| token == OWNER || issuer.is_access_token(token));
+        // Any page may be an app, and a page from elsewhere is not more than that.
+        if is_known && is_own(headers) { Ok(Self::Owner) } else { Err(Failure::Unauthenticated) }
     }
 }
 
@@ -45,11 +44,11 @@ fn is_own(headers: &HeaderMap) -> bool {
     origin.is_some_and(|origin| origin.host().is_some_and(|host| OWN_HOSTS.contains(&host)))
 }
 
-impl<S: Sync> FromRequestParts<S> for Caller {
+impl FromRequestParts<Issuer> for Caller {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
-        Self::of(&parts.headers)
+    async fn from_request_parts(parts: &mut Parts, issuer: &Issuer) -> Result<Self, Failure> {
+        Self::of(issuer, &parts.headers)
     }
 }
 
@@ -60,7 +59,7 @@ pub(super) async fn is_owner(
     request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
-    if Caller::of(request.headers())? != Caller::Owner {
+    if Caller::of(&issuer, request.headers())? != Caller::Owner {
         return Err(Failure::Unauthenticated);
     }
     match path.get("project") {

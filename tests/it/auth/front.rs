@@ -1,0 +1,95 @@
+//! The issuer behind something that notes what it is asked, and answers itself when it is told to.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, HeaderName, StatusCode, Uri, header},
+};
+use tests::world;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+/// A way to the issuer of the tests.
+pub(super) struct Front {
+    address: SocketAddr,
+    told: Arc<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    asked: Mutex<Vec<String>>,
+    /// What paths that end so are answered with, and how often still.
+    answers: Mutex<Option<(&'static str, StatusCode, usize)>>,
+}
+
+impl Front {
+    pub(super) async fn open() -> Self {
+        let told = Arc::<Told>::default();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(pass).with_state(Arc::clone(&told));
+        TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
+        Self { address, told }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The key file of the issuer's account, with this for where its tokens are had.
+    pub(super) fn service_account(&self) -> String {
+        world().issuer.service_account(&self.url()).unwrap()
+    }
+
+    /// Has so many of the next requests for paths that end so answered with a status.
+    pub(super) fn answers(&self, end: &'static str, status: u16, times: usize) {
+        let status = StatusCode::from_u16(status).unwrap();
+        *self.told.answers.lock().unwrap() = Some((end, status, times));
+    }
+
+    /// How often a path that ends so was asked for.
+    pub(super) fn asked(&self, end: &str) -> usize {
+        self.told.asked.lock().unwrap().iter().filter(|path| path.ends_with(end)).count()
+    }
+}
+
+impl Told {
+    fn answer(&self, path: &str) -> Option<StatusCode> {
+        let mut answers = self.answers.lock().unwrap();
+        let (end, status, times) = answers.as_mut()?;
+        if !path.ends_with(*end) || *times == 0 {
+            return None;
+        }
+        *times -= 1;
+        Some(*status)
+    }
+}
+
+async fn pass(
+    State(told): State<Arc<Told>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, [(HeaderName, &'static str); 1], Bytes) {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    told.asked.lock().unwrap().push(uri.path().to_owned());
+    if let Some(status) = told.answer(uri.path()) {
+        return (status, json, Bytes::new());
+    }
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    let mut request = client.post(format!("http://{}{uri}", world().issuer_address)).body(body);
+    // The host as well: assertions are for where they are shown.
+    for name in [header::HOST, header::AUTHORIZATION, header::CONTENT_TYPE] {
+        if let Some(value) = headers.get(&name) {
+            request = request.header(name, value);
+        }
+    }
+    let answer = request.send().await.unwrap();
+    (answer.status(), json, answer.bytes().await.unwrap())
+}

@@ -1,0 +1,127 @@
+//! Bounds on what is tried from one address, and on one API client, whoever tries it.
+
+use std::time::Duration;
+
+use clock::Clock;
+use proto::auth::v1::{
+    CreateApiClientRequest, ExchangeApiKeyRequest, RefreshTokenRequest, RegisterRequest,
+    SendPasswordResetRequest,
+};
+use tests::{App, keyed, told};
+use tonic::{Code, Request, Status};
+
+use super::{PASSWORD, account, address, refusal, sign_in, unauthenticated, with_role};
+
+/// A second, which is what the first wait is.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// An app that takes a proxy's word on where a call comes from, and whose time stands.
+async fn app() -> (App, Clock) {
+    let clock = Clock::at(Clock::system().unix_secs());
+    let app = App::builder().clock(clock.clone()).with("TRUSTED_PROXY", "fly");
+    (app.start().await, clock)
+}
+
+/// A request from this address.
+fn from<T>(address: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("fly-client-ip", address.parse().unwrap());
+    request
+}
+
+#[track_caller]
+fn waits<T: std::fmt::Debug>(outcome: Result<T, Status>) {
+    let told = told(&outcome.unwrap_err());
+    assert_eq!((told.code, told.reason.as_str()), (Code::ResourceExhausted, "RATE_LIMITED"));
+    assert_eq!(told.retry_delay, Some(WAIT));
+}
+
+/// Has whatever was tried once count as tried so often.
+async fn tried(app: &App, times: usize) {
+    let counts = format!("update mayfly_auth.attempt set count = {times} where count = 1");
+    app.sql(&counts).await;
+}
+
+#[tokio::test]
+async fn refresh_tokens_are_not_tried_without_end_and_good_ones_count_for_nothing() {
+    let (app, clock) = app().await;
+    let stranger = app.stranger(None);
+    let request = from("192.0.2.1", sign_in(&account(), PASSWORD));
+    let answer = stranger.auth().sign_in(request).await.unwrap().into_inner();
+    let good = answer.tokens.unwrap().refresh_token;
+    let refresh = async |address: &str, token: &str| {
+        let request = from(address, RefreshTokenRequest { refresh_token: token.to_owned() });
+        stranger.auth().refresh_token(request).await.map(drop)
+    };
+    let none = unauthenticated("TOKEN_INVALID");
+
+    assert_eq!(refusal(refresh("192.0.2.1", "none").await), none);
+    tried(&app, 199).await;
+    assert_eq!(refusal(refresh("192.0.2.1", "none").await), none);
+    for _ in 0..3 {
+        refresh("192.0.2.1", &good).await.unwrap();
+    }
+    assert_eq!(refusal(refresh("192.0.2.1", "none").await), none);
+    waits(refresh("192.0.2.1", &good).await);
+    refresh("192.0.2.2", &good).await.unwrap();
+    clock.advance(WAIT);
+    refresh("192.0.2.1", &good).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_api_client_is_not_tried_without_end_from_wherever_it_is_tried() {
+    let (app, clock) = app().await;
+    let admin = with_role(&app, "root-admin", "admin");
+    let (display_name, scopes) = ("Billing".to_owned(), Vec::new());
+    let request = keyed(CreateApiClientRequest { display_name, scopes });
+    let made = admin.auth().create_api_client(request).await.unwrap().into_inner();
+    let (id, good) = (made.api_client.unwrap().api_client_id, made.client_secret);
+    let nobody = "018f4e9e-6c1a-7d3e-8a55-0242ac120002";
+    let stranger = app.stranger(None);
+    let exchange = async |address: &str, id: &str, secret: &str| {
+        let (api_client_id, client_secret) = (id.to_owned(), secret.to_owned());
+        let message = ExchangeApiKeyRequest { api_client_id, client_secret };
+        stranger.auth().exchange_api_key(from(address, message)).await.map(drop)
+    };
+    let wrong = unauthenticated("CREDENTIALS_INVALID");
+
+    for id in [&id, nobody] {
+        assert_eq!(refusal(exchange("192.0.2.1", id, "mfs_wrong").await), wrong);
+        tried(&app, 49).await;
+        for address in ["192.0.2.2", "192.0.2.3"] {
+            assert_eq!(refusal(exchange(address, id, "mfs_wrong").await), wrong);
+        }
+        // A client that is none waits as well, or it would be told from one that is there.
+        waits(exchange("192.0.2.4", id, &good).await);
+    }
+    clock.advance(WAIT);
+    exchange("192.0.2.4", &id, &good).await.unwrap();
+    // It has failed as if never.
+    assert_eq!(refusal(exchange("192.0.2.5", &id, "mfs_wrong").await), wrong);
+    exchange("192.0.2.5", &id, &good).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_address_has_no_messages_sent_and_no_accounts_made_without_end() {
+    let (app, clock) = app().await;
+    let stranger = app.stranger(None);
+    let reset = async |from_address: &str| {
+        let message = SendPasswordResetRequest { email: address() };
+        stranger.auth().send_password_reset(from(from_address, message)).await.map(drop)
+    };
+    let register = async |from_address: &str| {
+        let message = RegisterRequest { email: address(), password: PASSWORD.to_owned() };
+        stranger.auth().register(from(from_address, message)).await.map(drop)
+    };
+
+    reset("192.0.2.1").await.unwrap();
+    tried(&app, 50).await;
+    register("192.0.2.1").await.unwrap();
+    waits(reset("192.0.2.1").await);
+    waits(register("192.0.2.1").await);
+    let request = from("192.0.2.1", sign_in(&account(), PASSWORD));
+    waits(stranger.auth().sign_in(request).await);
+    reset("192.0.2.2").await.unwrap();
+    clock.advance(WAIT);
+    register("192.0.2.1").await.unwrap();
+}

@@ -1,0 +1,158 @@
+//! Forged tokens, each another one, against the `user` function in a process of its own, and what its
+//! good callers see meanwhile.
+
+use std::{fmt, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use proto::user::v1::{GetProfileRequest, user_service_client::UserServiceClient};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+use tonic::{
+    Code, Request,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{Server, world};
+
+/// Calls a second of those who are signed in: the neighbour of the guarantees.
+const GOOD_RATE: u64 = 50;
+
+/// Connections that forged tokens come over.
+const CONNECTIONS: usize = 20;
+
+/// How many forged calls are made together, so that a timer can keep the rate.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How long anybody waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the good callers saw.
+#[derive(Debug)]
+pub struct Seen {
+    sent: usize,
+    good: usize,
+    took: Vec<Duration>,
+}
+
+/// What became of forged tokens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Forged {
+    /// How many were sent.
+    pub sent: u64,
+    /// How many of them were refused as such, with 16.
+    pub refused: u64,
+    /// How many were answered otherwise: none was taken.
+    pub otherwise: u64,
+}
+
+async fn connect(server: &Server) -> UserServiceClient<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.address)).expect("a URL");
+    UserServiceClient::new(endpoint.connect().await.expect("a connection"))
+}
+
+fn bearing(token: &str) -> Request<GetProfileRequest> {
+    let mut request = Request::new(GetProfileRequest::default());
+    let bearer = format!("Bearer {token}").parse().expect("a token is ASCII");
+    request.metadata_mut().insert("authorization", bearer);
+    request
+}
+
+/// Has persons call at their rate, every second time with a token that was never seen.
+pub async fn good(server: &Server, long: Duration) -> Seen {
+    let client = connect(server).await;
+    let mut ticks = interval(Duration::from_secs(1) / u32::try_from(GOOD_RATE).expect("a rate"));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (start, mut calls, mut sent) = (Instant::now(), JoinSet::new(), 0);
+    while start.elapsed() < long {
+        ticks.tick().await;
+        let name = if sent % 2 == 0 { "ada".to_owned() } else { format!("person-{sent}") };
+        let token = world().issuer.id_token(&name, &serde_json::Map::new());
+        let mut client = client.clone();
+        sent += 1;
+        calls.spawn(async move {
+            let start = Instant::now();
+            let answer = timeout(PATIENCE, client.get_profile(bearing(&token))).await;
+            // Nobody has a profile: whoever is told so was let in.
+            let is_good = matches!(answer, Ok(Err(status)) if status.code() == Code::NotFound);
+            (is_good, start.elapsed())
+        });
+    }
+    let ended = calls.join_all().await;
+    let took = ended.iter().filter(|(is_good, _)| *is_good).map(|(_, took)| *took);
+    let mut took: Vec<_> = took.collect();
+    took.sort_unstable();
+    Seen { sent, good: took.len(), took }
+}
+
+/// Sends so many forged tokens a second. Panics if one of them is taken.
+pub async fn forged(server: &Server, rate: u64, long: Duration) -> Forged {
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        clients.push(connect(server).await);
+    }
+    let good = world().issuer.id_token("eve", &serde_json::Map::new());
+    let (message, _signature) = good.rsplit_once('.').expect("three segments");
+    let together = rate * u64::try_from(TICK.as_millis()).expect("few") / 1000;
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (start, mut calls, mut sent) = (Instant::now(), JoinSet::new(), 0);
+    let mut codes = Vec::new();
+    while start.elapsed() < long {
+        ticks.tick().await;
+        for _ in 0..together {
+            // 256 bytes that nobody has seen before, and that are no signature.
+            let mut signature = [0x5a_u8; 256];
+            signature[..8].copy_from_slice(&u64::to_le_bytes(sent));
+            let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
+            let client = clients[usize::try_from(sent).unwrap_or(0) % CONNECTIONS].clone();
+            sent += 1;
+            calls.spawn(refusal(client, token));
+        }
+        while let Some(ended) = calls.try_join_next() {
+            codes.extend(ended.expect("no forged token is taken"));
+        }
+    }
+    codes.extend(calls.join_all().await.into_iter().flatten());
+    let count = |is: fn(&Code) -> bool| {
+        u64::try_from(codes.iter().filter(|code| is(code)).count()).unwrap_or(u64::MAX)
+    };
+    let refused = count(|code| *code == Code::Unauthenticated);
+    Forged { sent, refused, otherwise: count(|_code| true) - refused }
+}
+
+/// How a forged token is refused, if it is answered in time.
+async fn refusal(mut client: UserServiceClient<Channel>, token: String) -> Option<Code> {
+    match timeout(PATIENCE, client.get_profile(bearing(&token))).await {
+        Ok(Ok(_)) => panic!("a forged token was taken"),
+        Ok(Err(status)) => {
+            assert_ne!(status.code(), Code::NotFound, "a forged token was taken");
+            Some(status.code())
+        }
+        Err(_elapsed) => None,
+    }
+}
+
+impl Seen {
+    /// The share of calls that were served.
+    #[expect(clippy::cast_precision_loss, reason = "a share is rounded anyway")]
+    pub fn goodput(&self) -> f64 {
+        self.good as f64 / self.sent.max(1) as f64
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = |share: usize| self.took.get(self.took.len() * share / 100).copied();
+        write!(
+            f,
+            "{} of {} good calls ({:.2} %), p50 {:?}, p99 {:?}",
+            self.good,
+            self.sent,
+            self.goodput() * 100.0,
+            at(50).unwrap_or_default(),
+            at(99).unwrap_or_default(),
+        )
+    }
+}
