@@ -12,6 +12,7 @@
 //! every [`App`] gets a copy of one migrated database. What a machine lacks is told by [`skip`].
 
 mod app;
+mod cluster;
 mod container;
 mod errors;
 pub mod faults;
@@ -25,10 +26,11 @@ mod wait;
 mod world;
 
 pub use app::{App, AppBuilder};
+pub use cluster::Cluster;
 pub use errors::{Told, says_nothing_of_us, told};
 pub use others::{interpreter, packages};
 pub use person::{Answer, Person, keyed, with_key};
-pub use proxy::Proxy;
+pub use proxy::{Fate, Proxy};
 pub use server::Server;
 pub use wait::until;
 pub use world::{PROJECT, World, skip, world};
