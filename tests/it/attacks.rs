@@ -6,6 +6,7 @@
 mod ask;
 mod access;
 mod ids;
+mod outages;
 mod scene;
 #[path = "../../shared/identity/src/tests/tokens.rs"]
 mod tokens;
