@@ -16,6 +16,8 @@ mod cancels;
 mod connections;
 mod errors;
 mod outages;
+mod pooler;
+mod refusals;
 
 /// What a bounded wait on this machine may take at the very most.
 const SOON: Duration = Duration::from_secs(5);

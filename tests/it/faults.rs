@@ -112,3 +112,38 @@ async fn a_migration_happens_once_and_beside_calls() {
 async fn a_small_machine_is_enough_for_large_messages() {
     hold(&["MiB of memory"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_in_trouble_is_told_of_left_alone_and_found_again() {
+    hold(&["terminated every", "500 callers"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_slow_is_left_alone() {
+    hold(&["2 s slower"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_silent_is_left_alone() {
+    hold(&["swallows"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_killed_loses_no_write() {
+    hold(&["postmasters killed"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_happens_once() {
+    hold(&["a commit whose answer"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_another_replaces_loses_no_write() {
+    hold(&["failover"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_in_each_others_way_get_through_or_are_told() {
+    hold(&["serialization", "deadlocks"]).await;
+}

@@ -23,6 +23,10 @@ mod writes;
 mod migrations;
 mod memory;
 mod expired;
+mod writers;
+mod outages;
+mod rounds;
+mod conflicts;
 
 use std::{future::Future, pin::Pin};
 
@@ -66,6 +70,9 @@ pub fn cases() -> Vec<Case> {
         migrations::CASES,
         memory::CASES,
         expired::CASES,
+        outages::CASES,
+        rounds::CASES,
+        conflicts::CASES,
     ]
     .concat()
 }

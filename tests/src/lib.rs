@@ -13,6 +13,7 @@
 
 mod app;
 pub mod conformance;
+mod cluster;
 mod container;
 mod errors;
 pub mod faults;
@@ -28,10 +29,11 @@ mod wait;
 mod world;
 
 pub use app::{App, AppBuilder};
+pub use cluster::Cluster;
 pub use errors::{Told, says_nothing_of_us, told};
 pub use others::{interpreter, packages};
 pub use person::{Answer, Person, keyed, with_key};
-pub use proxy::Proxy;
+pub use proxy::{Fate, Proxy};
 pub use server::Server;
 pub use wait::until;
 pub use world::{PROJECT, World, skip, world};

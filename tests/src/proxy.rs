@@ -4,7 +4,11 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{
@@ -12,6 +16,7 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream, UnixStream},
     sync::watch,
     task::JoinHandle,
+    time::sleep,
 };
 
 use crate::world::world;
@@ -22,8 +27,9 @@ use crate::world::world;
 pub struct Proxy {
     /// Where it is.
     pub address: SocketAddr,
-    upstream: Upstream,
     way: watch::Sender<Way>,
+    upstream: Arc<Mutex<Upstream>>,
+    commits: Arc<Commits>,
     accepting: Mutex<Option<JoinHandle<()>>>,
     /// Has the port while nobody listens there, so that it refuses connections.
     _port: TcpSocket,
@@ -33,6 +39,8 @@ pub struct Proxy {
 #[derive(Clone, Copy, Debug)]
 struct Way {
     is_listening: bool,
+    /// By how much answers come later.
+    delay: Duration,
     passes: Passes,
     made: u64,
     /// Connections up to this one have ended.
@@ -47,6 +55,24 @@ enum Passes {
     Everything,
     Questions,
     Nothing,
+}
+
+/// What becomes of the answer to a commit that Postgres was asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fate {
+    /// The connection ends instead.
+    Cut,
+    /// Nothing comes, and nobody is told.
+    Silence,
+}
+
+/// The commits that go through.
+#[derive(Debug, Default)]
+struct Commits {
+    /// What becomes of the next.
+    next: Mutex<Option<Fate>>,
+    /// How many have met a fate.
+    struck: AtomicU64,
 }
 
 /// Postgres itself.
@@ -67,9 +93,19 @@ impl Proxy {
         Self::closed_to(Upstream::Port(address.ip().to_string(), address.port())).opened()
     }
 
+    /// An open way to the Postgres at `url`.
+    pub fn to_postgres(url: &str) -> Self {
+        Self::closed_to(Upstream::of(url)).opened()
+    }
+
+    /// Leads new connections to another Postgres; those there are stay where they are.
+    pub fn lead_to(&self, url: &str) {
+        *self.upstream.lock().unwrap_or_else(PoisonError::into_inner) = Upstream::of(url);
+    }
+
     /// A port that refuses connections, until [`Proxy::reopen`].
     pub fn closed() -> Self {
-        Self::closed_to(Upstream::of_world())
+        Self::closed_to(Upstream::of(&world().owner_url("postgres")))
     }
 
     fn opened(self) -> Self {
@@ -81,9 +117,12 @@ impl Proxy {
         let port = bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
         let address = port.local_addr().expect("an address");
         let passes = Passes::Everything;
-        let way = Way { is_listening: false, passes, made: 0, cut_up_to: 0, lost_up_to: 0 };
+        let (delay, is_listening) = (Duration::ZERO, false);
+        let way = Way { is_listening, delay, passes, made: 0, cut_up_to: 0, lost_up_to: 0 };
         let (way, _) = watch::channel(way);
-        Self { address, upstream, way, accepting: Mutex::default(), _port: port }
+        let upstream = Arc::new(Mutex::new(upstream));
+        let (commits, accepting) = (Arc::default(), Mutex::default());
+        Self { address, way, upstream, commits, accepting, _port: port }
     }
 
     /// Where the functions reach `database` through it, under the role they run with.
@@ -111,7 +150,12 @@ impl Proxy {
         }
         let listener = bind(self.address).and_then(|socket| socket.listen(64)).expect("our port");
         #[expect(clippy::disallowed_methods, reason = "the test's runtime ends it")]
-        let accepting = tokio::spawn(accept(listener, self.way.clone(), self.upstream.clone()));
+        let accepting = tokio::spawn(accept(
+            listener,
+            self.way.clone(),
+            Arc::clone(&self.upstream),
+            Arc::clone(&self.commits),
+        ));
         *self.accepting.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepting);
     }
 
@@ -135,6 +179,21 @@ impl Proxy {
         self.way.send_modify(|way| way.lost_up_to = way.made);
     }
 
+    /// Has answers come later by this much.
+    pub fn delay(&self, by: Duration) {
+        self.way.send_modify(|way| way.delay = by);
+    }
+
+    /// Has the next commit asked for, and its answer not come back.
+    pub fn strike_next_commit(&self, fate: Fate) {
+        *self.commits.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(fate);
+    }
+
+    /// How many commits were struck so far.
+    pub fn struck(&self) -> u64 {
+        self.commits.struck.load(Ordering::Relaxed)
+    }
+
     /// How many connections were made so far.
     pub fn made(&self) -> u64 {
         self.way.borrow().made
@@ -142,8 +201,8 @@ impl Proxy {
 }
 
 impl Upstream {
-    fn of_world() -> Self {
-        let options = schema::options(&world().owner_url("postgres")).expect("the world's own URL");
+    fn of(url: &str) -> Self {
+        let options = schema::options(url).expect("a URL of Postgres");
         let port = options.get_port();
         match options.get_socket() {
             Some(dir) => Self::Socket(dir.join(format!(".s.PGSQL.{port}"))),
@@ -161,7 +220,12 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 /// Takes connections until nobody is to listen.
-async fn accept(listener: TcpListener, way: watch::Sender<Way>, upstream: Upstream) {
+async fn accept(
+    listener: TcpListener,
+    way: watch::Sender<Way>,
+    upstream: Arc<Mutex<Upstream>>,
+    commits: Arc<Commits>,
+) {
     let mut ways = way.subscribe();
     loop {
         let accepted = tokio::select! {
@@ -174,66 +238,121 @@ async fn accept(listener: TcpListener, way: watch::Sender<Way>, upstream: Upstre
         };
         way.send_modify(|way| way.made += 1);
         let number = way.borrow().made;
-        let (mut cut, ways, upstream) = (way.subscribe(), way.subscribe(), upstream.clone());
+        let (mut cut, ways) = (way.subscribe(), way.subscribe());
+        let upstream = upstream.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let line = Line { number, ways, commits: Arc::clone(&commits), fate: Arc::default() };
         #[expect(clippy::disallowed_methods, reason = "the test's runtime ends it")]
         tokio::spawn(async move {
             tokio::select! {
                 _cut = cut.wait_for(|way| way.cut_up_to >= number) => {}
-                _outcome = forward(stream, number, ways, &upstream) => {}
+                _outcome = line.forward(stream, &upstream) => {}
             }
         });
     }
 }
 
-async fn forward(
-    client: TcpStream,
+/// One connection, and what has become of its answers.
+#[derive(Clone)]
+struct Line {
     number: u64,
-    mut ways: watch::Receiver<Way>,
-    upstream: &Upstream,
-) -> io::Result<()> {
-    client.set_nodelay(true)?;
-    let there = move |way: &Way| way.passes != Passes::Nothing && way.lost_up_to < number;
-    let back = move |way: &Way| way.passes == Passes::Everything && way.lost_up_to < number;
-    let (from_client, to_client) = client.into_split();
-    if ways.wait_for(there).await.is_err() {
-        return Ok(());
-    }
-    match upstream {
-        Upstream::Socket(path) => {
-            let (from_server, to_server) = UnixStream::connect(path).await?.into_split();
-            tokio::try_join!(
-                pump(from_client, to_server, ways.clone(), there),
-                pump(from_server, to_client, ways, back),
-            )?;
-        }
-        Upstream::Port(host, port) => {
-            let server = TcpStream::connect((host.as_str(), *port)).await?;
-            let (from_server, to_server) = server.into_split();
-            tokio::try_join!(
-                pump(from_client, to_server, ways.clone(), there),
-                pump(from_server, to_client, ways, back),
-            )?;
-        }
-    }
-    Ok(())
+    ways: watch::Receiver<Way>,
+    commits: Arc<Commits>,
+    fate: Arc<Mutex<Option<Fate>>>,
 }
 
-/// Hands on bytes, and the end of them, whenever they get through.
-async fn pump(
-    mut from: impl AsyncRead + Unpin + Send,
-    mut to: impl AsyncWrite + Unpin + Send,
-    mut ways: watch::Receiver<Way>,
-    gets_through: impl Fn(&Way) -> bool + Send + Sync,
-) -> io::Result<()> {
-    let mut buffer = vec![0; 16 << 10];
-    loop {
-        let length = from.read(&mut buffer).await?;
-        if ways.wait_for(&gets_through).await.is_err() {
+/// Where bytes go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Direction {
+    There,
+    Back,
+}
+
+impl Line {
+    async fn forward(self, client: TcpStream, upstream: &Upstream) -> io::Result<()> {
+        client.set_nodelay(true)?;
+        let (from_client, to_client) = client.into_split();
+        if !self.clone().gets_through(Direction::There).await {
             return Ok(());
         }
-        match buffer.get(..length) {
-            None | Some([]) => return to.shutdown().await,
-            Some(bytes) => to.write_all(bytes).await?,
+        match upstream {
+            Upstream::Socket(path) => {
+                let (from_server, to_server) = UnixStream::connect(path).await?.into_split();
+                tokio::try_join!(
+                    self.clone().pump(from_client, to_server, Direction::There),
+                    self.pump(from_server, to_client, Direction::Back),
+                )?;
+            }
+            Upstream::Port(host, port) => {
+                let server = TcpStream::connect((host.as_str(), *port)).await?;
+                let (from_server, to_server) = server.into_split();
+                tokio::try_join!(
+                    self.clone().pump(from_client, to_server, Direction::There),
+                    self.pump(from_server, to_client, Direction::Back),
+                )?;
+            }
         }
+        Ok(())
+    }
+
+    /// Hands on bytes, and the end of them, whenever they get through.
+    async fn pump(
+        mut self,
+        mut from: impl AsyncRead + Unpin + Send,
+        mut to: impl AsyncWrite + Unpin + Send,
+        direction: Direction,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            let length = from.read(&mut buffer).await?;
+            if !self.gets_through(direction).await {
+                return Ok(());
+            }
+            let bytes = match buffer.get(..length) {
+                None | Some([]) => return to.shutdown().await,
+                Some(bytes) => bytes,
+            };
+            match direction {
+                Direction::There => self.meets_fate(bytes),
+                Direction::Back => match self.fate() {
+                    None => {
+                        let delay = self.ways.borrow().delay;
+                        sleep(delay).await;
+                    }
+                    Some(Fate::Cut) => return Err(io::ErrorKind::ConnectionReset.into()),
+                    Some(Fate::Silence) => continue,
+                },
+            }
+            to.write_all(bytes).await?;
+        }
+    }
+
+    /// Waits until bytes get through; false if nobody is there to wait for.
+    async fn gets_through(&mut self, direction: Direction) -> bool {
+        let number = self.number;
+        let is_open = |way: &Way| {
+            let passes = match direction {
+                Direction::There => way.passes != Passes::Nothing,
+                Direction::Back => way.passes == Passes::Everything,
+            };
+            passes && way.lost_up_to < number
+        };
+        self.ways.wait_for(is_open).await.is_ok()
+    }
+
+    /// Looks whether this asks for the commit that is waited for.
+    fn meets_fate(&self, bytes: &[u8]) {
+        const COMMIT: &[u8] = b"-- database.commit:";
+        if !bytes.windows(COMMIT.len()).any(|window| window == COMMIT) {
+            return;
+        }
+        let next = self.commits.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if next.is_some() {
+            *self.fate.lock().unwrap_or_else(PoisonError::into_inner) = next;
+            self.commits.struck.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn fate(&self) -> Option<Fate> {
+        *self.fate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use backoff::BackoffBuilder;
 use clock::Clock;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::{
+    Executor,
+    postgres::{PgListener, PgPoolOptions},
+    raw_sql,
+};
 use tokio::time::{sleep, timeout};
 
 use crate::hub::Hub;
@@ -17,8 +21,10 @@ const CHANNEL: &str = "mayfly_change";
 /// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// A connection of this age is replaced: one whose network has gone silent looks like any other.
-const AGE_MAX: Duration = Duration::from_mins(10);
+/// How long a connection may tell nothing before it is asked whether anybody is there, and how long
+/// that answer may take: one whose network has gone silent looks like any other.
+const QUIET_MAX: Duration = Duration::from_secs(15);
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// How often it is asked whether the machine has slept, while somebody watches.
 const SLEPT_EVERY: Duration = Duration::from_secs(1);
@@ -41,7 +47,7 @@ pub(crate) async fn listen(hub: &Hub) {
                     // Whatever was told meanwhile was told to nobody.
                     hub.look_soon();
                     tokio::select! {
-                        _ended_or_aged = timeout(AGE_MAX, hear(&mut listener, hub)) => {}
+                        () = hear(&mut listener, hub) => {}
                         () = slept(hub.clock()) => {}
                     }
                     break;
@@ -75,14 +81,24 @@ async fn connect(hub: &Hub) -> sqlx::Result<PgListener> {
     Ok(listener)
 }
 
-/// Hears until the connection ends.
+/// Hears until the connection ends, or nobody is at the other end of it.
 async fn hear(listener: &mut PgListener, hub: &Hub) {
-    while let Ok(Some(notification)) = listener.try_recv().await {
-        // Its own writers have told this process already.
-        if notification.payload() != hub.id() {
-            hub.look_soon();
+    loop {
+        match timeout(QUIET_MAX, listener.try_recv()).await {
+            // Its own writers have told this process already.
+            Ok(Ok(Some(notification))) if notification.payload() == hub.id() => {}
+            Ok(Ok(Some(_told))) => hub.look_soon(),
+            Ok(Ok(None) | Err(_)) => return,
+            Err(_quiet) if is_there(listener).await => {}
+            Err(_quiet) => return,
         }
     }
+}
+
+async fn is_there(listener: &mut PgListener) -> bool {
+    let statement = raw_sql(include_str!("../../../queries/changes/is_there.sql"));
+    let answered = timeout(ANSWER_MAX, (&mut *listener).execute(statement)).await;
+    matches!(answered, Ok(Ok(_)))
 }
 
 /// Waits until the machine has slept: the connection is dead then, and would be silent.

@@ -153,6 +153,7 @@ enum Readiness {
     Ready,
     DatabaseUnavailable,
     MigrationsMissing,
+    DatabaseShared,
 }
 
 impl Readiness {
@@ -163,6 +164,7 @@ impl Readiness {
             // A pool that is busy is busy with a database.
             Ok(Err(error)) if error.is_busy() => Self::Ready,
             Ok(Err(error)) if error.is_missing_schema() => Self::MigrationsMissing,
+            Ok(Err(error)) if error.is_shared() => Self::DatabaseShared,
             Ok(Err(_)) | Err(_) => Self::DatabaseUnavailable,
         }
     }
@@ -172,6 +174,7 @@ impl Readiness {
             Self::Ready => "ready",
             Self::DatabaseUnavailable => "database unavailable",
             Self::MigrationsMissing => "migrations missing",
+            Self::DatabaseShared => "DATABASE_URL leads to a pooler in transaction mode",
         }
     }
 }

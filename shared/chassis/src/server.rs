@@ -208,13 +208,15 @@ impl Parts {
             routes.add_service(reflection.server());
         }
         let outbound = Outbound::new(settings.outbound, &metrics, clock.clone());
-        let revocations = revocations(settings, &functions, clock, &tasks);
+        let own = own_pool(settings, &functions, clock, &tasks);
+        let (clock_of, tasks_of) = (clock.clone(), tasks.clone());
+        let revocations = Revocations::new(&settings.revocation, own.clone(), clock_of, tasks_of);
         count(&metrics, &verifier, &revocations);
         let hub = changes::Hub::new(&settings.database, clock.clone(), tasks.clone());
         let mut pools = Vec::new();
         for function in functions {
             let name = function.name;
-            let pool = Pool::new(&settings.database, name, clock.clone(), tasks.clone());
+            let pool = own.beside(&settings.database, name);
             pools.push((name, pool.clone()));
             let changes = changes::Log::new(pool.clone(), hub.clone());
             let (clock, outbound) = (clock.clone(), of_function(&outbound, name, settings, clock));
@@ -283,18 +285,12 @@ fn count(metrics: &Metrics, verifier: &Verifier, revocations: &Revocations) {
     metrics.register_counted("revocation_read_failures", help, move || of.read_failures_total());
 }
 
-/// What a process knows of the revocations. It reads them over one connection of its own, as one of
-/// its functions.
-fn revocations(
-    settings: &Settings,
-    functions: &[Ready],
-    clock: &Clock,
-    tasks: &TaskTracker,
-) -> Revocations {
+/// The one connection of the process itself, as one of its functions, over which it reads the
+/// revocations.
+fn own_pool(settings: &Settings, functions: &[Ready], clock: &Clock, tasks: &TaskTracker) -> Pool {
     let function = functions.first().map_or("", |function| function.name);
     let one = database::Settings { connections_max: 1, ..settings.database.clone() };
-    let pool = Pool::new(&one, function, clock.clone(), tasks.clone());
-    Revocations::new(&settings.revocation, pool, clock.clone(), tasks.clone())
+    Pool::new(&one, function, clock.clone(), tasks.clone())
 }
 
 /// Binds an address. `[::]` takes IPv4 as well: Fly's proxy comes over IPv4, its private network

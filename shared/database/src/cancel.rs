@@ -14,7 +14,7 @@ use crate::connect::{Backend, Connector};
 
 /// How long cancelling one statement may take. The backend ends it by itself soon after: it looks
 /// whether its client is there every 250 ms.
-const CANCEL_MAX: Duration = Duration::from_secs(2);
+const CANCEL_MAX: Duration = Duration::from_millis(500);
 
 /// A control connection that does not answer for so long is dead.
 const ANSWER_MAX: Duration = Duration::from_millis(250);
@@ -44,15 +44,17 @@ impl Canceller {
         Self { connector, clock, control: Mutex::new(None) }
     }
 
-    /// Cancels what `backend` is doing and lets go of it.
-    pub(crate) async fn end(&self, backend: Backend) {
+    /// Cancels what `backend` is doing and lets go of it; whether there was anybody to be told.
+    pub(crate) async fn end(&self, backend: Backend) -> bool {
         let cancelled = timeout(CANCEL_MAX, self.cancel(backend.pid)).await;
-        if !matches!(cancelled, Ok(Ok(()))) {
+        let is_told = matches!(cancelled, Ok(Ok(())));
+        if !is_told {
             let outcome = format!("{cancelled:?}");
             tracing::warn!(pid = backend.pid, outcome, "a statement was left to end by itself");
         }
         // Not closed with a farewell: that would first send what is left of the statement.
         drop(backend);
+        is_told
     }
 
     /// Closes the control connection.

@@ -15,6 +15,14 @@ pub(crate) struct Connector {
     statement_max: Duration,
 }
 
+/// A backend that serves others between our statements: what is set for a session then holds for
+/// theirs, or not for ours.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "DATABASE_URL leads to a pooler in transaction mode; it has to be one in session mode, or none"
+)]
+pub(crate) struct Shared;
+
 /// A connection and the backend that serves it.
 #[derive(Debug)]
 pub(crate) struct Backend {
@@ -47,6 +55,9 @@ impl Connector {
             query_file!("../../queries/database/start_session.sql", self.role, statement_ms_max)
                 .fetch_one(connection)
                 .await?;
+        if session.is_shared {
+            return Err(sqlx::Error::Configuration(Box::new(Shared)));
+        }
         Ok(session.pid)
     }
 

@@ -6,6 +6,8 @@ use fault::{Fault, Reason};
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use tonic::Status;
 
+use crate::connect::Shared;
+
 /// A query that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("query failed")]
@@ -23,6 +25,11 @@ impl Unreachable {
     /// Travels through sqlx's own error type, which an `Executor` has to return.
     pub(crate) fn into_sqlx(self) -> sqlx::Error {
         sqlx::Error::Io(io::Error::other(self))
+    }
+
+    /// Why there was no connection, if that is what an error tells of.
+    fn behind(error: &io::Error) -> Option<&sqlx::Error> {
+        error.get_ref()?.downcast_ref::<Self>()?.0.as_ref()
     }
 }
 
@@ -45,6 +52,11 @@ impl Error {
     /// Whether the database is there and all connections to it are taken.
     pub fn is_busy(&self) -> bool {
         self.reason() == Reason::PoolExhausted
+    }
+
+    /// Whether a pooler shares our connections with others, which none that we use may do.
+    pub fn is_shared(&self) -> bool {
+        is_shared(&self.0)
     }
 
     /// Whether the database is there and what was asked for is not in it yet.
@@ -71,8 +83,9 @@ fn of_sqlstate(code: &str) -> Reason {
         "40001" | "40P01" => Reason::Conflict,
         // A statement is cancelled at the static ceiling, or because its caller's time was over.
         "57014" => Reason::DeadlineExceeded,
-        // Locked; a standby; a transaction that was left open while the process was suspended.
-        "55P03" | "25006" | "25P03" => Reason::DbUnavailable,
+        // Locked; a standby; a transaction that was left open while the process was suspended; what
+        // a pooler in transaction mode makes of prepared statements.
+        "55P03" | "25006" | "25P03" | "26000" | "42P05" => Reason::DbUnavailable,
         // The connection; out of connections, memory or disk; starting up or shutting down; the
         // disk itself.
         code if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => {
@@ -88,11 +101,43 @@ pub(crate) fn is_missing_schema(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => error.code().is_some_and(|code| MISSING.contains(&&*code)),
         // Connecting under a role that no migration has made yet.
-        sqlx::Error::Io(error) => error
-            .get_ref()
-            .and_then(|error| error.downcast_ref::<Unreachable>())
-            .and_then(|unreachable| unreachable.0.as_ref())
-            .is_some_and(is_missing_schema),
+        sqlx::Error::Io(error) => Unreachable::behind(error).is_some_and(is_missing_schema),
+        _ => false,
+    }
+}
+
+/// Whether a pooler gave us a backend that others use as well.
+pub(crate) fn is_shared(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Configuration(error) => error.is::<Shared>(),
+        // A statement that was prepared on another backend, or by somebody else on this one.
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| matches!(&*code, "26000" | "42P05"))
+        }
+        sqlx::Error::Io(error) => Unreachable::behind(error).is_some_and(is_shared),
+        _ => false,
+    }
+}
+
+/// Whether other writers were in the way, and nothing has happened.
+pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(&*code, "40001" | "40P01"))
+}
+
+/// Whether somebody ended the server process that greeted us: the server itself is there.
+pub(crate) fn was_ended(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == "57P01")
+}
+
+/// Whether a connection broke off without a word while it was made.
+pub(crate) fn broke_off(error: &sqlx::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    match error {
+        sqlx::Error::Io(error) => {
+            matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+        }
         _ => false,
     }
 }
@@ -104,7 +149,9 @@ pub(crate) fn breaks_connection(error: &sqlx::Error) -> bool {
             let severity = error.try_downcast_ref().map(PgDatabaseError::severity);
             // A standby was the primary once: connected anew, the call finds the new one.
             matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
-                || error.code().is_some_and(|code| code.starts_with("08") || code == "25006")
+                || error.code().is_some_and(|code| {
+                    code.starts_with("08") || matches!(&*code, "25006" | "26000" | "42P05")
+                })
         }
         sqlx::Error::RowNotFound
         | sqlx::Error::ColumnNotFound(_)

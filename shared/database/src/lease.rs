@@ -1,9 +1,19 @@
 //! One connection while somebody uses it, and what becomes of it when they let go.
 
-use sqlx::{Executor, PgConnection, raw_sql};
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use std::time::Duration;
 
-use crate::{cancel::close, connect::Backend, error::breaks_connection, pool::Pool};
+use sqlx::{Executor, PgConnection, raw_sql};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    cancel::close,
+    connect::Backend,
+    error::{Unreachable, breaks_connection},
+    pool::Pool,
+};
 
 /// A connection on loan. Dropped, it goes back, unless it is in a state nobody should find it in.
 #[derive(Debug)]
@@ -11,6 +21,7 @@ pub(crate) struct Lease {
     pool: Pool,
     backend: Option<Backend>,
     born: Instant,
+    losses: u64,
     permit: Option<OwnedSemaphorePermit>,
     state: State,
     transaction: Transaction,
@@ -43,6 +54,7 @@ impl Lease {
         permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
+            losses: pool.losses(),
             pool,
             backend: Some(backend),
             born,
@@ -86,6 +98,21 @@ impl Lease {
         self.transaction == Transaction::Open && self.state == State::Ready
     }
 
+    /// How long an answer may take.
+    pub(crate) fn answer_max(&self) -> Duration {
+        self.pool.answer_max()
+    }
+
+    /// Whether there is nobody at the other end any more, or nobody to be of use.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.state == State::Broken
+    }
+
+    /// Whether the other end has answered everything.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
     pub(crate) async fn commit(&mut self) -> sqlx::Result<()> {
         self.control(include_str!("../../../queries/database/commit.sql")).await?;
         self.transaction = Transaction::None;
@@ -103,10 +130,21 @@ impl Lease {
 
     /// These three have nothing to prepare, so they are sent as they are.
     async fn control(&mut self, statement: &'static str) -> sqlx::Result<()> {
-        let outcome = self.start().execute(raw_sql(statement)).await;
+        let answer_max = self.answer_max();
+        let outcome = answered(answer_max, self.start().execute(raw_sql(statement))).await;
         self.settle(&outcome);
         outcome.map(|_done| ())
     }
+}
+
+/// Waits for an answer no longer than Postgres may take for one: whoever is silent for longer is
+/// not there any more, though the network has told nobody.
+pub(crate) async fn answered<T>(
+    answer_max: Duration,
+    answer: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    let answered = timeout(answer_max, answer).await;
+    answered.unwrap_or_else(|_elapsed| Err(Unreachable(None).into_sqlx()))
 }
 
 impl Drop for Lease {
@@ -123,14 +161,19 @@ impl Drop for Lease {
             State::Running => {
                 // The place in the pool stays taken until the backend is free.
                 let pool = self.pool.clone();
-                self.pool.after(permit, async move { pool.canceller().end(backend).await });
+                self.pool.spawn(async move {
+                    if !pool.canceller().end(backend).await {
+                        // Found out now, and not by the next who comes.
+                        pool.replace(permit).await;
+                    }
+                });
             }
             // Postgres rolls back what its client left open.
             State::Ready if self.transaction != Transaction::None => {
                 self.pool.after(permit, close(backend.connection));
             }
             State::Ready => {
-                self.pool.put_back(backend, self.born);
+                self.pool.put_back(backend, (self.born, self.losses));
                 drop(permit);
             }
         }

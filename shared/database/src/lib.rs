@@ -10,12 +10,14 @@ mod cancel;
 mod connect;
 mod error;
 mod executor;
+mod health;
 mod lease;
 mod once;
 mod pool;
 mod secret;
 mod settings;
 mod transaction;
+mod tries;
 
 pub use error::{Error, OnConstraint, Result};
 pub use pool::{Pool, State};

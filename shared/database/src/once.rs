@@ -3,6 +3,9 @@
 //! The key is claimed in the transaction of the effect, before it. Of several calls with one key,
 //! one writes the row and the others wait for it in the insert; whoever loses reads the answer in
 //! a second statement, whose snapshot has it. Only success is kept: a failed call may be repeated.
+//!
+//! So is a commit of which nobody knows whether it happened: under the key the second try finds the
+//! first one's answer, or makes the effect itself.
 
 use call::Call;
 use fault::{Fault, Reason};
@@ -10,7 +13,7 @@ use prost::Message;
 use sqlx::{PgExecutor, query_file};
 use tonic::{Response, Status};
 
-use crate::{Pool, Result, Tx, answer::Identity};
+use crate::{Pool, Result, Tx, answer::Identity, transaction::InDoubt};
 
 /// On an answer that was stored: the effect happened in an earlier call.
 const REPLAYED: &str = "idempotency-replayed";
@@ -46,7 +49,7 @@ impl Pool {
     {
         let identity = Identity::of(call, request)?;
         let (answer, is_replayed) =
-            self.transaction(|tx| answer_once(tx, &identity, &work)).await?;
+            self.transact(InDoubt::Repeat, |tx| answer_once(tx, &identity, &work)).await?;
         if is_replayed {
             let mut response = Response::new(answer);
             let yes = tonic::metadata::MetadataValue::from_static("true");

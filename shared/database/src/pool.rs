@@ -5,18 +5,17 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use backoff::BackoffBuilder;
 use clock::{Clock, Moment};
 use futures_util::future::join_all;
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -24,9 +23,11 @@ use crate::{
     Result, Settings,
     cancel::{Canceller, close},
     connect::{Backend, Connector, ping},
-    error::{Unreachable, is_missing_schema},
+    error::{Unreachable, broke_off, is_missing_schema, is_shared, was_ended},
+    health::Health,
     lease::Lease,
     secret::Secrets,
+    tries::Tries,
 };
 
 /// A connection that was idle for longer is asked whether it is alive before it is used.
@@ -41,9 +42,13 @@ const PING_MAX: Duration = Duration::from_millis(250);
 /// How long making one connection may take, whoever waits for it and for how long.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 
-/// How far apart tries to reach a database that is down are.
-const PROBE_DELAY_MIN: Duration = Duration::from_millis(100);
-const PROBE_DELAY_MAX: Duration = Duration::from_millis(500);
+/// How soon a database that went down is looked for, and how far apart such looks are: a restart is
+/// over in a moment, and whoever is ill is not helped by being asked.
+const PROBE_FIRST: Duration = Duration::from_millis(100);
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// By how much Postgres' word that a statement took too long may come later than the limit.
+const LATE_MAX: Duration = Duration::from_millis(250);
 
 /// The connections of one function in one process. Clones share them.
 #[derive(Clone, Debug)]
@@ -58,10 +63,10 @@ struct Inner {
     closed: CancellationToken,
     connections_max: usize,
     wait_max: Duration,
+    answer_max: Duration,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
-    /// Connecting failed, and nothing but the probe tries again.
-    is_down: AtomicBool,
+    health: Health,
     secrets: Secrets,
     answers_stored: AtomicU64,
 }
@@ -71,6 +76,7 @@ struct Idle {
     backend: Backend,
     born: Instant,
     since: Moment,
+    losses: u64,
 }
 
 /// What a pool looks like from outside.
@@ -90,6 +96,23 @@ impl Pool {
     /// A pool for `function`; it connects when it is first used. Work that outlives a call (ending
     /// an abandoned statement, say) runs on `tasks`.
     pub fn new(settings: &Settings, function: &str, clock: Clock, tasks: TaskTracker) -> Self {
+        Self::with_health(settings, function, (clock, tasks, Health::default()))
+    }
+
+    /// Another pool of the same process on the same database: what one learns of its health, the
+    /// others know.
+    #[must_use]
+    pub fn beside(&self, settings: &Settings, function: &str) -> Self {
+        let Inner { clock, tasks, health, .. } = &*self.0;
+        let shared = (clock.clone(), tasks.clone(), health.clone());
+        Self::with_health(settings, function, shared)
+    }
+
+    fn with_health(
+        settings: &Settings,
+        function: &str,
+        (clock, tasks, health): (Clock, TaskTracker, Health),
+    ) -> Self {
         let connector = Connector::new(settings, function);
         Self(Arc::new(Inner {
             canceller: Canceller::new(connector.clone(), clock.clone()),
@@ -99,9 +122,10 @@ impl Pool {
             closed: CancellationToken::new(),
             connections_max: settings.connections_max,
             wait_max: settings.wait_max,
+            answer_max: settings.statement_max + LATE_MAX,
             permits: Arc::new(Semaphore::new(settings.connections_max)),
             idle: Mutex::default(),
-            is_down: AtomicBool::new(false),
+            health,
             secrets: Secrets::default(),
             answers_stored: AtomicU64::new(0),
         }))
@@ -118,12 +142,32 @@ impl Pool {
         }
     }
 
-    /// Whether the migrations that `function` needs are in the database.
+    /// Whether the migrations that `function` needs are in the database, and nobody shares our
+    /// connections to it.
     pub async fn has_schema_of(&self, function: &str) -> Result<bool> {
         let mut lease = self.acquire().await?;
+        self.is_alone().await?;
         let outcome = schema::applied(lease.start()).await;
         lease.settle(&outcome);
         Ok(outcome?.is_superset(&schema::needed_by(function)))
+    }
+
+    /// Makes a second connection while the first does nothing, once in a process: a pooler in
+    /// transaction mode gives it the first one's backend, which then is known to be shared.
+    async fn is_alone(&self) -> sqlx::Result<()> {
+        if self.0.health.is_alone() {
+            return Ok(());
+        }
+        match timeout(CONNECT_MAX, self.0.connector.connect()).await {
+            Ok(Ok(backend)) => {
+                self.0.health.set_alone();
+                self.spawn(close(backend.connection));
+                Ok(())
+            }
+            Ok(Err(error)) if is_shared(&error) => Err(self.went_down(Some(error))),
+            // Of that nothing is known yet.
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
     }
 
     /// Lets idle connections go and stops looking for the database. Calls under way may finish.
@@ -138,7 +182,7 @@ impl Pool {
     pub(crate) async fn acquire(&self) -> sqlx::Result<Lease> {
         let give_up = Instant::now() + self.0.wait_max;
         if self.is_down() && self.idle().is_empty() {
-            return Err(Unreachable(None).into_sqlx());
+            return Err(self.0.health.unreachable());
         }
         let permits = Arc::clone(&self.0.permits);
         let permit = match timeout_at(give_up, permits.acquire_owned()).await {
@@ -150,6 +194,11 @@ impl Pool {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(Unreachable(None).into_sqlx()),
         }
+    }
+
+    /// How long Postgres may take to answer one statement.
+    pub(crate) fn answer_max(&self) -> Duration {
+        self.0.answer_max
     }
 
     pub(crate) fn canceller(&self) -> &Canceller {
@@ -185,14 +234,20 @@ impl Pool {
         }
     }
 
-    pub(crate) fn put_back(&self, backend: Backend, born: Instant) {
+    /// How often all connections were given up.
+    pub(crate) fn losses(&self) -> u64 {
+        self.0.health.losses()
+    }
+
+    /// Keeps a connection for the next one: when it was made, and after how many losses.
+    pub(crate) fn put_back(&self, backend: Backend, (born, losses): (Instant, u64)) {
         let since = self.0.clock.now();
         let mut idle = self.idle();
         // Asked under the lock, so that `close` misses none.
         if self.0.closed.is_cancelled() || since.instant - born > LIFETIME_MAX {
             self.spawn(close(backend.connection));
         } else {
-            idle.push(Idle { backend, born, since });
+            idle.push(Idle { backend, born, since, losses });
         }
     }
 
@@ -207,7 +262,7 @@ impl Pool {
             return Ok(Lease::new(self.clone(), backend, born, permit));
         }
         if self.is_down() {
-            return Err(Unreachable(None).into_sqlx());
+            return Err(self.0.health.unreachable());
         }
         // It goes on when the caller is gone, and is then there for the next one: many callers
         // with little time would otherwise connect without end, and never be served.
@@ -215,11 +270,19 @@ impl Pool {
         connecting.await.unwrap_or_else(|_ended| Err(Unreachable(None).into_sqlx()))
     }
 
+    /// Puts a new connection where one was given up on, and so finds out whether anybody is there.
+    pub(crate) async fn replace(self, permit: OwnedSemaphorePermit) {
+        if !self.is_down() {
+            // Dropped, it is there for the next one.
+            let _is_there = self.connect(permit).await;
+        }
+    }
+
     async fn connect(self, permit: OwnedSemaphorePermit) -> sqlx::Result<Lease> {
-        match timeout(CONNECT_MAX, self.0.connector.connect()).await {
+        match timeout(CONNECT_MAX, self.backend()).await {
             Ok(Ok(backend)) => Ok(Lease::new(self, backend, Instant::now(), permit)),
-            // It is up, and waits for its migrations.
-            Ok(Err(error)) if is_missing_schema(&error) => {
+            // It is up, and waits for its migrations, or has somebody who ends what we begin.
+            Ok(Err(error)) if is_missing_schema(&error) || was_ended(&error) => {
                 Err(Unreachable(Some(error)).into_sqlx())
             }
             Ok(Err(error)) => Err(self.went_down(Some(error))),
@@ -227,10 +290,27 @@ impl Pool {
         }
     }
 
+    /// A connection. A server process that is ended while it greets us is followed by another; one
+    /// that breaks off without a word may have been ended, or nobody is there: once more tells.
+    async fn backend(&self) -> sqlx::Result<Backend> {
+        let (mut tries, mut is_again) = (Tries::default(), false);
+        loop {
+            let error = match self.0.connector.connect().await {
+                Ok(backend) => return Ok(backend),
+                Err(error) => error,
+            };
+            let may_repeat = was_ended(&error) || (broke_off(&error) && !is_again);
+            if !may_repeat || !tries.again().await {
+                return Err(error);
+            }
+            is_again = true;
+        }
+    }
+
     /// The connection that was used last, if it can be trusted or answers.
     async fn idle_connection(&self) -> Option<(Backend, Instant)> {
         let now = self.0.clock.now();
-        let Idle { mut backend, born, since } = {
+        let Idle { mut backend, born, since, .. } = {
             let mut idle = self.idle();
             // Those that slept are not asked whether they live: who waits for the answers of dead
             // ones, here and for the revocations, has waited too long for a new one.
@@ -250,7 +330,7 @@ impl Pool {
 
     /// Remembers that the database is down, and looks for it until it is back.
     fn went_down(&self, error: Option<sqlx::Error>) -> sqlx::Error {
-        if !self.0.is_down.swap(true, Ordering::Relaxed) {
+        if self.0.health.went_down(error.as_ref()) {
             let pool = self.clone();
             self.spawn(async move { pool.probe().await });
         }
@@ -258,32 +338,29 @@ impl Pool {
     }
 
     async fn probe(&self) {
-        let delays = backoff::ExponentialBuilder::new()
-            .with_min_delay(PROBE_DELAY_MIN)
-            .with_max_delay(PROBE_DELAY_MAX)
-            .with_jitter()
-            .without_max_times();
-        for delay in delays.build() {
-            // Jitter adds up to the delay itself: the longest wait is capped here.
-            let delay = delay.min(PROBE_DELAY_MAX);
-            if self.0.closed.run_until_cancelled(sleep(delay)).await.is_none() {
-                return;
-            }
+        let mut next = Instant::now() + PROBE_FIRST;
+        while self.0.closed.run_until_cancelled(sleep_until(next)).await.is_some() {
+            // From its beginning: one that hangs has taken the time until the next.
+            next = Instant::now() + PROBE_EVERY;
             match timeout(CONNECT_MAX, self.0.connector.connect()).await {
-                Ok(Ok(backend)) => self.put_back(backend, Instant::now()),
-                Ok(Err(error)) if is_missing_schema(&error) => {}
+                Ok(Ok(backend)) => self.put_back(backend, (Instant::now(), self.losses())),
+                Ok(Err(error)) if is_missing_schema(&error) || was_ended(&error) => {}
                 Ok(Err(_)) | Err(_) => continue,
             }
-            self.0.is_down.store(false, Ordering::Relaxed);
+            self.0.health.came_back();
             return;
         }
     }
 
     fn is_down(&self) -> bool {
-        self.0.is_down.load(Ordering::Relaxed)
+        self.0.health.is_down()
     }
 
+    /// The idle connections, without those that are known to be lost.
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let losses = self.losses();
+        idle.retain(|idle| idle.losses == losses);
+        idle
     }
 }

@@ -5,17 +5,10 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use backoff::BackoffBuilder;
 use fault::{Fault, Reason};
-use tokio::{
-    sync::{Mutex, OwnedMutexGuard},
-    time::sleep,
-};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::{Error, Pool, error::breaks_connection, lease::Lease};
-
-/// How often a transaction is tried that other writers are in the way of.
-const TRIES_MAX: usize = 5;
+use crate::{Error, Pool, lease::Lease, tries::Tries};
 
 /// An open transaction, for the store functions it is handed to.
 ///
@@ -68,39 +61,78 @@ impl fmt::Debug for AfterCommit {
     }
 }
 
+/// What is done when nobody knows whether a transaction was committed: its connection broke, or fell
+/// silent, after it was asked to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum InDoubt {
+    /// The caller is told that it failed, and decides.
+    Fail,
+    /// It is tried again: a key tells whether it has happened.
+    Repeat,
+}
+
+/// A try that brought nothing.
+struct Failed {
+    fault: Fault,
+    left: Left,
+}
+
+/// What a try that failed has left in the database.
+enum Left {
+    /// Nothing, and the next may fare better.
+    Nothing,
+    /// Nobody knows.
+    Unknown,
+    /// Nothing, and the next would come to the same.
+    Refused,
+}
+
 impl Pool {
     /// Does `work` in a transaction: committed when it succeeds, rolled back when it fails, tried
-    /// again when other writers were in the way.
+    /// again when other writers were in the way or the connection broke before the commit.
     pub async fn transaction<T, W, F>(&self, work: W) -> Result<T, Fault>
     where
         T: Send,
         W: Fn(Tx) -> F + Send + Sync,
         F: Future<Output = Result<T, Fault>> + Send,
     {
-        let delays = backoff::ExponentialBuilder::new()
-            .with_min_delay(std::time::Duration::from_millis(5))
-            .with_max_delay(std::time::Duration::from_millis(100))
-            .with_jitter()
-            .with_max_times(TRIES_MAX - 1);
-        let mut delays = delays.build();
+        self.transact(InDoubt::Fail, work).await
+    }
+
+    pub(crate) async fn transact<T, W, F>(&self, in_doubt: InDoubt, work: W) -> Result<T, Fault>
+    where
+        T: Send,
+        W: Fn(Tx) -> F + Send + Sync,
+        F: Future<Output = Result<T, Fault>> + Send,
+    {
+        let mut tries = Tries::default();
         loop {
-            match self.try_transaction(&work).await {
-                Err(fault) if fault.reason() == Reason::Conflict => match delays.next() {
-                    Some(delay) => sleep(delay).await,
-                    None => return Err(fault),
-                },
-                outcome => return outcome,
+            let Failed { fault, left } = match self.try_transaction(&work).await {
+                Ok(value) => return Ok(value),
+                Err(failed) => failed,
+            };
+            let may_repeat = match left {
+                Left::Nothing => true,
+                Left::Unknown => in_doubt == InDoubt::Repeat,
+                Left::Refused => false,
+            };
+            if !may_repeat || !tries.again().await {
+                return Err(fault);
             }
         }
     }
 
-    async fn try_transaction<T, W, F>(&self, work: &W) -> Result<T, Fault>
+    async fn try_transaction<T, W, F>(&self, work: &W) -> Result<T, Failed>
     where
         T: Send,
         W: Fn(Tx) -> F + Sync,
         F: Future<Output = Result<T, Fault>> + Send,
     {
-        let lease = self.begin().await.map_err(Error::from)?;
+        // Without a connection there is no second try: that would only be told later.
+        let mut lease = self.acquire().await.map_err(|error| Failed::refused(error.into()))?;
+        if let Err(error) = lease.begin().await {
+            return Err(Failed::in_transaction(Error::from(error).into(), &lease));
+        }
         let tx = Tx::new(lease);
 
         let outcome = call::hold_calls(work(tx.clone())).await;
@@ -108,28 +140,38 @@ impl Pool {
         let mut lease = tx.lock().await;
         match outcome {
             Ok(value) if lease.can_commit() => {
-                lease.commit().await.map_err(Error::from)?;
+                lease.commit().await.map_err(|error| Failed::in_commit(error.into(), &lease))?;
                 tx.after_commit.run();
                 Ok(value)
             }
             outcome => {
                 lease.rollback().await;
-                outcome.and(Err(Fault::internal("a transaction went on after a failed statement")))
+                let fault = outcome.err().unwrap_or_else(|| {
+                    Fault::internal("a transaction went on after a failed statement")
+                });
+                Err(Failed::in_transaction(fault, &lease))
             }
         }
     }
+}
 
-    /// A connection with a transaction open. One that died while nobody looked is found out here,
-    /// where nothing has been asked of it yet, so another is taken.
-    async fn begin(&self) -> sqlx::Result<Lease> {
-        let mut lease = self.acquire().await?;
-        match lease.begin().await {
-            Ok(()) => return Ok(lease),
-            Err(error) if !breaks_connection(&error) => return Err(error),
-            Err(_broken) => drop(lease),
+impl Failed {
+    fn refused(error: Error) -> Self {
+        Self { fault: error.into(), left: Left::Refused }
+    }
+
+    /// Before the commit: whatever there was is rolled back, by us or with the connection.
+    fn in_transaction(fault: Fault, lease: &Lease) -> Self {
+        let may_pass = lease.is_broken() || fault.reason() == Reason::Conflict;
+        let left = if may_pass { Left::Nothing } else { Left::Refused };
+        Self { fault, left }
+    }
+
+    /// The commit was sent. Unless Postgres itself refuses it, it may have happened.
+    fn in_commit(error: Error, lease: &Lease) -> Self {
+        if lease.is_ready() {
+            return Self::in_transaction(error.into(), lease);
         }
-        let mut lease = self.acquire().await?;
-        lease.begin().await?;
-        Ok(lease)
+        Self { fault: error.into(), left: Left::Unknown }
     }
 }

@@ -12,7 +12,7 @@ use clock::Clock;
 use prost_reflect::{DynamicMessage, Value};
 use proto::Mutation;
 use serde_json::json;
-use tests::App;
+use tests::{App, AppBuilder, Proxy, world};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
@@ -36,12 +36,23 @@ impl Scene {
     /// Every function at a time when our tokens are good. Services are known by the same keys as
     /// persons, so that nothing but what a token says tells them apart.
     pub(super) async fn empty() -> Self {
+        Self::of(App::builder()).await
+    }
+
+    /// The same with the database behind a proxy.
+    pub(super) async fn behind(proxy: &Proxy) -> Self {
+        let database = world().new_database().await;
+        let url = proxy.url(&database);
+        Self::of(App::builder().database(&database).with("DATABASE_URL", url)).await
+    }
+
+    async fn of(builder: AppBuilder) -> Self {
         let keys = json!({ "keys": [jwk(0, "k1")] });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}/keys", listener.local_addr().unwrap());
         let router = Router::new().route("/keys", get(|| async { Json(keys) }));
         TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
-        let app = App::builder()
+        let app = builder
             .clock(Clock::at(NOW))
             .with("FIREBASE_PROJECT_ID", PROJECT)
             .with("TOKEN_ISSUER", ISSUER)

@@ -22,11 +22,12 @@ const UNDER_WAY: &str = "state = 'active'";
 /// How long a statement may outlive its caller.
 const OUTLIVES_MAX: Duration = Duration::from_millis(500);
 
-/// Nothing is left of those who left: at most a pool and its control connection, all idle, no lock.
+/// Nothing is left of those who left: at most a pool, its control connection, one of another pool
+/// and the one for revocations, all idle, no lock.
 async fn nothing_is_left(database: &Database) {
     database.waits_for("no statement is under way", 0, UNDER_WAY).await;
     database.waits_for("no transaction is open", 0, "state like 'idle in transaction%'").await;
-    until("the connections are a pool and one", SOON, async || database.ours("true").await <= 11)
+    until("the connections are a pool and three", SOON, async || database.ours("true").await <= 13)
         .await;
     let locks = "select count(*) from pg_locks join pg_stat_activity using (pid)
         where datname = current_database() and pid <> pg_backend_pid()";

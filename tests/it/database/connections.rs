@@ -46,10 +46,25 @@ async fn every_connection_runs_under_its_function_and_its_limits() {
         pg_sleep(0.1))";
     let all = std::iter::repeat_n((), 10).map(|()| text(&bench.pool, settings));
     for settings in futures_util::future::join_all(all).await {
-        let expected = "mayfly_user mayfly_runtime mayfly_user 30s 30s 250ms UTC";
+        let expected = "mayfly_user mayfly_runtime mayfly_user 30s 5s 250ms UTC";
         assert_eq!(settings.unwrap().trim(), expected);
     }
     assert_eq!(bench.pool.state().idle, 10);
+}
+
+#[tokio::test]
+async fn a_backend_that_was_somebody_elses_session_and_was_not_reset_is_refused() {
+    let bench = Bench::new().await;
+    // What a session of ours leaves behind for the next, where a pooler hands it on as it is.
+    let mark = format!("alter database {} set mayfly.session = 'started'", bench.database.0);
+    bench.database.sql(&mark).await;
+    let error = run(&bench.pool, "select 1").await.unwrap_err();
+    assert!(error.is_shared(), "{error:?}");
+    // It stays refused, and is asked again.
+    assert!(run(&bench.pool, "select 1").await.unwrap_err().is_shared());
+    let unmark = format!("alter database {} reset mayfly.session", bench.database.0);
+    bench.database.sql(&unmark).await;
+    until("it serves", SOON, async || run(&bench.pool, "select 1").await.is_ok()).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use clock::Clock;
 use proto::user::v1::{
     WatchProfilesRequest, WatchProfilesResponse, user_service_client::UserServiceClient,
     watch_profiles_response::Event,
@@ -9,9 +10,9 @@ use proto::user::v1::{
 use tests::{
     App, Person, Proxy,
     storm::{Storm, function},
-    until,
+    until, world,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, advance, pause, resume, sleep};
 use tonic::{Request, Streaming, transport::Endpoint};
 
 use super::{LIMIT, Watching, create, is_settled, say, told};
@@ -117,6 +118,32 @@ async fn a_listener_that_is_killed_is_missed_for_no_longer_than_a_poll_and_comes
         assert_eq!(watching.next().await, told(&said));
         assert!(since.elapsed() < POLLED_MAX, "{:?}", since.elapsed());
     }
+}
+
+#[tokio::test]
+async fn a_listener_that_a_network_has_forgotten_is_replaced_within_half_a_minute() {
+    let (proxy, database) = (Proxy::open(), world().new_database().await);
+    // It tells the time that passes here, or the machine would seem to have slept.
+    let clock = Clock::at(Clock::system().unix_secs());
+    let builder = App::builder().database(&database).clock(clock.clone());
+    let app = builder.with("DATABASE_DIRECT_URL", proxy.url(&database)).start().await;
+    let ada = app.person("ada-uid");
+    create(&ada, "ada").await;
+    let mut watching = Watching::begin(&ada, &[]).await;
+    watching.until_caught_up().await;
+    until("it listens", LIMIT, || async { sessions(&app, "mayfly_listen").await == 1 }).await;
+    let made = proxy.made();
+
+    proxy.lose();
+    // It is asked when it has been quiet for a while, and given up when it does not answer.
+    for secs in [16, 6] {
+        pause();
+        clock.advance(Duration::from_secs(secs));
+        advance(Duration::from_secs(secs)).await;
+        resume();
+        sleep(Duration::from_millis(100)).await;
+    }
+    until("it is replaced", LIMIT, async || proxy.made() > made).await;
 }
 
 /// A client that takes as little at a time as HTTP/2 allows.

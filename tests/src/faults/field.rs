@@ -69,6 +69,11 @@ impl Field {
         Self { binary, database, size }
     }
 
+    /// Whoever owns the schema.
+    pub(super) fn owner_url(&self) -> String {
+        world().owner_url(&self.database)
+    }
+
     pub(super) fn is_short(&self) -> bool {
         self.size == Size::Short
     }

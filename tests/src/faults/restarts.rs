@@ -5,24 +5,24 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use proto::user::v1::{CreateProfileRequest, Profile};
 use tokio::{
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, sleep},
 };
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::{
     Case, Field, Seen,
     field::{person, token},
+    writers::{Tally, Writers, create, effects, is_unavailable},
     writes::{Lock, number},
 };
-use crate::{Person, Server, until, with_key};
+use crate::{Person, Server, until};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -84,31 +84,6 @@ fn serve(field: &Field, address: &str) -> Server {
     field.server(&[("LISTEN_ADDR", address), ("DB_WAIT_MS_MAX", "5000")])
 }
 
-/// What clients went through.
-#[derive(Debug, Default)]
-struct Tally {
-    calls: AtomicU64,
-    attempts: AtomicU64,
-    failed: AtomicU64,
-}
-
-/// Makes a profile for somebody new.
-async fn create(person: &Person, name: &str) -> Result<(), Status> {
-    let profile =
-        Profile { handle: name.to_owned(), display_name: name.to_owned(), ..Default::default() };
-    let message = CreateProfileRequest { profile: Some(profile) };
-    person.user().create_profile(with_key(message, "create")).await.map(drop)
-}
-
-/// Whether a client may try again: told so, or cut off, which gRPC's own clients call the same.
-fn is_unavailable(status: &Status) -> bool {
-    status.code() == Code::Unavailable || is_cut_off(status)
-}
-
-fn is_cut_off(status: &Status) -> bool {
-    matches!(status.code(), Code::Unknown | Code::Cancelled) && status.details().is_empty()
-}
-
 /// What the server asks a client to wait for, where it does.
 pub(super) fn push_back(status: &Status) -> Option<Duration> {
     let millis = status.metadata().get("grpc-retry-pushback-ms")?.to_str().ok()?;
@@ -126,7 +101,7 @@ async fn write(people: &[Person], first: usize, name: &str, tally: &Tally) -> Re
                 sleep(push_back(&status).unwrap_or(backoff)).await;
                 backoff = (backoff * 2).min(BACKOFF_MAX);
             }
-            outcome => return outcome,
+            outcome => return outcome.map(drop),
         }
     }
     Ok(())
@@ -153,7 +128,7 @@ async fn rolling_restarts(field: &Field) -> Seen {
         errors.is_empty() && calls > 0,
         format!("{calls} calls in {attempts} attempts, failed: {errors:?}"),
     );
-    effects(&mut seen, field, prefix, calls).await;
+    effects(&mut seen, &field.owner_url(), prefix, calls).await;
     seen.say(format!("{:.1} MiB", instances[0].memory_mib()));
     seen
 }
@@ -216,76 +191,19 @@ fn count(errors: &mut BTreeMap<String, u64>, outcome: Result<(), Status>) {
     }
 }
 
-/// So many writes have happened, and each once: its row, its key, its entry in the change log.
-pub(super) async fn effects(seen: &mut Seen, field: &Field, prefix: &str, calls: u64) {
-    let of = |table: &str, column: &str| {
-        format!("select count(*) from {table} where {column} like '{prefix}\\_%'")
-    };
-    let rows = number(field, &of("mayfly_user.profile", "user_id")).await;
-    let expected = i64::try_from(calls).unwrap_or(i64::MAX);
-    seen.note(rows == expected, format!("{rows} profiles"));
-    let each = of("(select distinct key, xid from mayfly.change) as each", "key");
-    let logged = number(field, &each).await;
-    seen.note(logged == expected, format!("{logged} transactions in the change log"));
-}
-
 async fn kills(field: &Field) -> Seen {
     let mut seen = Seen::default();
     let mut instance = Instance::start(field, 73);
-    let address = instance.address;
-    let prefix = field.pick("kills", "killf");
-    let is_done = Arc::new(AtomicBool::new(false));
-    let tally = Arc::new(Tally::default());
-    let mut writers = JoinSet::new();
-    for writer in 0..8 {
-        let (is_done, tally) = (Arc::clone(&is_done), Arc::clone(&tally));
-        writers.spawn(async move {
-            let mut number = 0;
-            while !is_done.load(Ordering::Relaxed) {
-                let name = format!("{prefix}_{writer}_{number}");
-                write_until_acknowledged(address, &name, &tally).await;
-                number += 1;
-            }
-        });
-    }
+    let writers = Writers::start(instance.address, field.pick("kills", "killf"), 8);
     let rounds = field.pick(5, 200);
     for round in 0..rounds {
         // Somewhere in what the writers do, and not always at the same place.
         sleep(Duration::from_micros(100_000 + round * 7_919 % 200_000)).await;
         instance.restart("KILL", None).await;
     }
-    is_done.store(true, Ordering::Relaxed);
-    writers.join_all().await;
-    let acknowledged = tally.calls.load(Ordering::Relaxed);
-    let failed = tally.failed.load(Ordering::Relaxed);
-    seen.note(
-        acknowledged > rounds && failed == 0,
-        format!(
-            "{rounds} kills, {acknowledged} writes acknowledged in {} attempts, {failed} refused",
-            tally.attempts.load(Ordering::Relaxed)
-        ),
-    );
-    effects(&mut seen, field, prefix, acknowledged).await;
+    seen.note(writers.acknowledged() > rounds, format!("{rounds} kills"));
+    writers.end(&mut seen, &field.owner_url()).await;
     seen
-}
-
-/// Repeats one write under its key until it is acknowledged, as an app does that wants it done.
-async fn write_until_acknowledged(address: SocketAddr, name: &str, tally: &Tally) {
-    let person = Person::new(address, name, Some(token(name)));
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(30) {
-        tally.attempts.fetch_add(1, Ordering::Relaxed);
-        match timeout(Duration::from_secs(3), create(&person, name)).await {
-            Ok(Ok(())) => {
-                tally.calls.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-            Ok(Err(status)) if !is_unavailable(&status) => break,
-            // Nobody is there for a moment.
-            Ok(Err(_)) | Err(_) => sleep(Duration::from_millis(10)).await,
-        }
-    }
-    tally.failed.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Fly stops a machine so: SIGINT, and SIGKILL after a while, which is 5 s unless a file says more.
@@ -304,7 +222,7 @@ async fn killed_in_its_drain(field: &Field) -> Seen {
         first.signal("KILL");
         is_gone.is_none() && first.ended(SOON).await.is_some()
     });
-    let told = outcome.map_err(|status| status.code());
+    let told = outcome.map(drop).map_err(|status| status.code());
     seen.note(is_killed && told.is_err(), format!("killed while it drained: {told:?}"));
     let left =
         until("nothing is left of it", SOON, async || number(field, waiting).await == 0).await;

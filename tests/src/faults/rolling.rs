@@ -23,7 +23,8 @@ use tokio::{
 use super::{
     Case, Field, Seen,
     field::token,
-    restarts::{Instance, effects, restart_in_turn},
+    restarts::{Instance, restart_in_turn},
+    writers::effects,
 };
 use crate::{interpreter, packages, skip};
 
@@ -119,7 +120,7 @@ async fn under(field: &Field, client: Command, names: (&str, u8)) -> Seen {
     let Told { calls, ended, slowest_ms } = told;
     let is_good = calls > 0 && ended.len() == 1 && ended.get("OK") == Some(&calls);
     seen.note(is_good, format!("{calls} calls, ended: {ended:?}, the slowest in {slowest_ms} ms"));
-    effects(&mut seen, field, prefix, calls).await;
+    effects(&mut seen, &field.owner_url(), prefix, calls).await;
     seen
 }
 

@@ -15,7 +15,7 @@ use tokio::{task::JoinSet, time::timeout};
 use tonic::{Response, Status};
 
 use super::{Case, Field, Seen, field::token};
-use crate::{Person, Server, until, with_key, world};
+use crate::{Person, Server, until, with_key};
 
 pub(super) const CASES: &[Case] = &[Case {
     name: "writes dropped at random moments, by reset and by connection",
@@ -41,8 +41,12 @@ impl Dice {
 
 /// What a query of one number finds in the field's database.
 pub(super) async fn number(field: &Field, query: &str) -> i64 {
-    let url = world().owner_url(&field.database);
-    let mut owner = PgConnection::connect(&url).await.expect("the database answers");
+    number_at(&field.owner_url(), query).await
+}
+
+/// What a query of one number finds in the database at `url`.
+pub(super) async fn number_at(url: &str, query: &str) -> i64 {
+    let mut owner = PgConnection::connect(url).await.expect("the database answers");
     #[expect(clippy::disallowed_methods, reason = "a test looks at the tables from outside")]
     let number = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut owner).await;
     number.unwrap_or_else(|error| panic!("{query}: {error}"))
@@ -53,8 +57,8 @@ pub(super) struct Lock(PgConnection);
 
 impl Lock {
     pub(super) async fn on_profiles(field: &Field) -> Self {
-        let url = world().owner_url(&field.database);
-        let mut owner = PgConnection::connect(&url).await.expect("the database answers");
+        let mut owner =
+            PgConnection::connect(&field.owner_url()).await.expect("the database answers");
         let lock = "begin; lock table mayfly_user.profile in access exclusive mode";
         raw_sql(lock).execute(&mut owner).await.expect("nobody else locks it");
         Self(owner)
@@ -178,6 +182,23 @@ async fn dropped_writes(field: &Field) -> Seen {
     seen
 }
 
+/// What trouble may leave behind in Postgres: open transactions, locks, too many connections.
+pub(super) async fn nothing_hangs(seen: &mut Seen, url: &str) {
+    let of_ours = "from pg_stat_activity where datname = current_database()
+        and usename = 'mayfly_runtime'";
+    let idle = format!("select count(*) {of_ours} and state like 'idle in transaction%'");
+    until("no transaction is open", SOON, async || number_at(url, &idle).await == 0).await;
+    let locks = "select count(*) from pg_locks where locktype = 'advisory'
+        and database = (select oid from pg_database where datname = current_database())";
+    let locks = number_at(url, locks).await;
+    let connections = number_at(url, &format!("select count(*) {of_ours}")).await;
+    // A pool, one for control, one for revocations.
+    seen.note(
+        locks == 0 && connections <= 12,
+        format!("{connections} connections left, {locks} advisory locks, no open transaction"),
+    );
+}
+
 pub(super) async fn nothing_is_left(seen: &mut Seen, field: &Field, server: &Server) {
     let under_way = "select count(*) from pg_stat_activity where datname = current_database()
         and usename = 'mayfly_runtime' and (state = 'active' or state like 'idle in transaction%')";
@@ -195,7 +216,7 @@ pub(super) async fn nothing_is_left(seen: &mut Seen, field: &Field, server: &Ser
     seen.say(format!("all of the pool given back after {:.0} ms", took.as_secs_f64() * 1e3));
 }
 
-async fn detail(server: &Server) -> serde_json::Value {
+pub(super) async fn detail(server: &Server) -> serde_json::Value {
     let url = format!("http://{}/health/detailed", server.internal);
     let answer = crate::person::http().get(url).send().await.expect("the internal port");
     let text = answer.text().await.expect("text");

@@ -61,7 +61,9 @@ pub struct Options {
 pub enum Durability {
     /// Nothing that was committed: for development.
     Durable,
-    /// The whole cluster: for tests, which never wait for a disk.
+    /// The whole cluster, and a crash of the server may cost nothing: for tests that end the server.
+    OfServer,
+    /// The whole cluster, as may a crash of the server: for tests, which never wait for a disk.
     Fast,
 }
 

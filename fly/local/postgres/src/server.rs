@@ -188,10 +188,13 @@ fn settings(options: &Options) -> Vec<String> {
         "logging_collector=off".to_owned(),
         "log_destination=stderr".to_owned(),
     ];
-    if options.durability == Durability::Fast {
-        let fast = ["fsync=off", "full_page_writes=off", "synchronous_commit=off"];
-        settings.extend(fast.map(str::to_owned));
-    }
+    let lost: &[&str] = match options.durability {
+        Durability::Durable => &[],
+        // What the system was given outlives the server.
+        Durability::OfServer => &["fsync=off"],
+        Durability::Fast => &["fsync=off", "full_page_writes=off", "synchronous_commit=off"],
+    };
+    settings.extend(lost.iter().map(|&setting| setting.to_owned()));
     settings
 }
 
@@ -242,8 +245,9 @@ impl Lock {
         self.0.get(4).is_some_and(|dir| Path::new(dir) == sockets)
     }
 
+    /// Whether it takes connections, if only of readers: one that follows another says `standby`.
     fn is_ready(&self) -> bool {
-        self.0.get(7).is_some_and(|status| status == "ready")
+        self.0.get(7).is_some_and(|status| matches!(status.as_str(), "ready" | "standby"))
     }
 
     fn is_stopping(&self) -> bool {
