@@ -12,7 +12,7 @@ use proto::user::v1::{
     CreateProfileRequest, DeleteProfileRequest, Profile, UpdateProfileRequest, Visibility,
     WatchProfilesRequest, WatchProfilesResponse, watch_profiles_response::Event,
 };
-use tests::{App, Person, keyed};
+use tests::{App, Person, keyed, until};
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
@@ -106,6 +106,11 @@ async fn is_settled(app: &App) -> bool {
     app.sql_count(unsettled).await == 0
 }
 
+/// Waits until that is so. What is told before may leave out what was committed last.
+async fn settles(app: &App) {
+    until("every entry can be read", LIMIT, || async { is_settled(app).await }).await;
+}
+
 async fn create(person: &Person, handle: &str) -> Profile {
     let profile =
         Profile { handle: handle.into(), display_name: handle.into(), ..Default::default() };
@@ -174,6 +179,7 @@ async fn a_watch_goes_on_from_its_cursor() {
     // Of what happened the last is told, and goes on where the watch was.
     say(&ada, "second").await;
     let third = say(&ada, "third").await;
+    settles(&app).await;
     let mut resumed = Watching::resume(&ada, &[], &cursor).await.unwrap();
     assert_eq!(resumed.until_caught_up().await, [told(&third)]);
     let fourth = say(&ada, "fourth").await;
@@ -197,6 +203,7 @@ async fn a_watch_goes_on_at_another_server() {
     let second = App::builder().database(&database).start().await;
     let ada = second.person("ada-uid");
     let said = say(&ada, "meanwhile").await;
+    settles(&second).await;
     let mut resumed = Watching::resume(&ada, &[], &cursor).await.unwrap();
     assert_eq!(resumed.until_caught_up().await, [told(&said)]);
 }

@@ -4,7 +4,7 @@ use proto::user::v1::ListProfilesRequest;
 use tests::{App, until};
 use tonic::{Code, Status};
 
-use super::{LIMIT, Watching, create, is_settled, say, told};
+use super::{LIMIT, Watching, create, say, settles, told};
 
 fn refused(watching: Result<Watching, Status>) -> (Code, String, Vec<String>) {
     let status = watching.map(|_watching| ()).unwrap_err();
@@ -67,8 +67,8 @@ async fn a_cursor_is_told_when_it_is_older_than_the_log() {
     // A day passes. The log is swept when something is appended, by a process that has not yet.
     app.sql("update mayfly.change set create_time = create_time - interval '25 hours'").await;
     // Nor are entries dropped that a transaction of before may not see yet.
-    until("nothing older runs", LIMIT, || async { is_settled(&app).await }).await;
-    let app = App::builder().database(&app.database).start().await;
+    settles(&app).await;
+    let app = App::builder().database(&app.database).with("DB_WAIT_MS_MAX", "10000").start().await;
     let ada = app.person("ada-uid");
     let said = say(&ada, "today").await;
     let left = "select count(*) from mayfly.change";
