@@ -8,7 +8,11 @@ use crate::cursor::{Cursors, Place, Stand};
 /// What a cursor whose content is this names, as if we had sealed it: its log, its numbers, whether
 /// a log that stands at `horizon` and was swept up to `swept` still has what follows, and whether a
 /// cursor of that place is read as the same.
-pub fn cursor(content: &[u8], swept: i64, horizon: i64) -> Option<([u8; 16], [i64; 2], bool, bool)> {
+pub fn cursor(
+    content: &[u8],
+    swept: i64,
+    horizon: i64,
+) -> Option<([u8; 16], [i64; 2], bool, bool)> {
     let signer = Signer::new(b"key", &[b"query"]);
     let sealed = signer.seal(content);
     let cursors = Cursors::new(signer);

@@ -32,7 +32,7 @@ pub(super) const CASES: &[Case] = &[
 const PROCESSES: usize = 8;
 
 /// How long one migration may take, of those that have to wait for others as well.
-const MIGRATE_MAX: Duration = Duration::from_secs(60);
+const MIGRATE_MAX: Duration = Duration::from_mins(1);
 
 /// What takes back the migration that the `user` function can do without.
 const WITHOUT_AUTH: &str = "drop schema mayfly_auth cascade;
