@@ -74,8 +74,8 @@ fn told(binary: &str, faults: &[&Fault]) -> String {
 #[track_caller]
 fn names_all(told: &str, faults: &[&Fault]) {
     let named: Vec<_> = told.lines().filter_map(|line| line.split(' ').next()).collect();
-    let names: Vec<_> = faults.iter().map(|fault| fault.name).collect();
-    assert_eq!(named, names, "{faults:?}: {told}");
+    let expected: Vec<_> = faults.iter().map(|fault| fault.name).collect();
+    assert_eq!(named, expected, "{faults:?}: {told}");
     assert!(told.lines().all(|line| line.len() > line.find(' ').unwrap() + 5), "{told}");
     for Fault { value, .. } in faults {
         let value = value.as_deref().unwrap_or_default().trim();

@@ -59,10 +59,10 @@ impl Scratch {
     ) -> Result<impl FnOnce() -> Result<(), String>, String> {
         let path = self.tree.join(&mutant.path);
         let before = fs::read(&path).map_err(told)?;
-        let is_statement = mutant.path.ends_with(".sql");
-        let described = match is_statement {
-            true => Some(self.describe(&before, &mutant.text)?),
-            false => None,
+        let described = if mutant.path.starts_with("queries/") {
+            Some(self.describe(&before, &mutant.text)?)
+        } else {
+            None
         };
         put(&path, mutant.text.as_bytes())?;
         Ok(move || {
