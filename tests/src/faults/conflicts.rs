@@ -192,7 +192,7 @@ async fn deadlocks(field: &Field) -> Seen {
     let dead = number(field, counted).await - before;
     let (done, wrong) = &*tallies.lock().await;
     seen.note(
-        wrong.is_empty() && *done * 10 >= all * 9 && dead > 0 && dead.unsigned_abs() * 2 > all,
+        wrong.is_empty() && *done * 10 >= all * 9 && dead > 0 && dead.unsigned_abs() * 4 > all,
         format!("{all} crossings, {dead} deadlocks; {done} served, others: {wrong:?}"),
     );
     let kept = format!(

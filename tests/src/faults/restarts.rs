@@ -201,7 +201,7 @@ async fn kills(field: &Field) -> Seen {
         sleep(Duration::from_micros(100_000 + round * 7_919 % 200_000)).await;
         instance.restart("KILL", None).await;
     }
-    seen.note(writers.acknowledged() > rounds, format!("{rounds} kills"));
+    seen.say(format!("{rounds} kills"));
     writers.end(&mut seen, &field.owner_url()).await;
     seen
 }

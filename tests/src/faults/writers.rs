@@ -59,11 +59,6 @@ impl Writers {
         Self { prefix: prefix.to_owned(), is_done, tally, writing }
     }
 
-    /// How many writes were acknowledged so far.
-    pub(super) fn acknowledged(&self) -> u64 {
-        self.tally.calls.load(Ordering::Relaxed)
-    }
-
     /// Has them finish what they are at, and looks what has become of it in the database at `url`.
     /// How many attempts each took is told.
     #[expect(clippy::cast_precision_loss, reason = "a ratio of small numbers")]
