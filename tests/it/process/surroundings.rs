@@ -47,17 +47,11 @@ async fn serves(serving: Serving) -> String {
 }
 
 #[tokio::test]
-async fn on_one_core_it_serves_with_fewer_threads() {
+async fn on_one_core_it_serves() {
     if !does("taskset", &["-c", "0", "true"]) {
         return skip("there is no taskset that may choose a core");
     }
-    let serving = through(&["taskset", "-c", "0"], &[]).await;
-    let status = fs::read_to_string(format!("/proc/{}/status", serving.program.pid())).unwrap();
-    let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();
-    let threads: usize = threads.trim().parse().unwrap();
-    // The first thread runs everything; beside it are the log's and the watchdog.
-    assert!(threads <= 3, "{threads} threads");
-    serves(serving).await;
+    serves(through(&["taskset", "-c", "0"], &[]).await).await;
 }
 
 #[tokio::test]
