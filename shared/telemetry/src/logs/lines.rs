@@ -1,5 +1,8 @@
 //! Lines on their way out. A thread of their own writes them: whoever reads them may have stopped
 //! reading, and the disk that they go to may be full, and neither holds up who has said something.
+//!
+//! tracing-appender does this with a bound of lines and not of bytes, and counts nothing that a disk
+//! has refused.
 
 use std::{
     io::{self, ErrorKind, Write},
