@@ -205,10 +205,10 @@ mod tests {
     }
 
     /// A function's own token.
-    fn token_of(pair: &KeyPair, caller: &str, callee: &str) -> String {
+    fn token_of(pair: &KeyPair, caller: &str, audience: &str) -> String {
         let header = json!({"alg": "RS256", "kid": "k1"});
         let claims = json!({
-            "iss": SERVICES, "aud": callee, "sub": caller, "iat": NOW, "exp": NOW + 600,
+            "iss": SERVICES, "aud": audience, "sub": caller, "iat": NOW, "exp": NOW + 600,
         });
         let message = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
         let mut signature = vec![0; pair.public_modulus_len()];

@@ -70,14 +70,14 @@ struct Ask {
     headers: Vec<(&'static str, String)>,
 }
 
-fn ask(path: &str, message: Value) -> Ask {
+fn ask(path: &str, message: &Value) -> Ask {
     let key = ("idempotency-key", "a-key".to_owned());
     Ask { token: None, path: path.to_owned(), message: message.to_string(), headers: vec![key] }
 }
 
 /// Headers with something secret in them.
 fn headers(c: &mut Canaries) -> Vec<Ask> {
-    let get = || ask("/mayfly.user.v1.UserService/GetProfile", json!({}));
+    let get = || ask("/mayfly.user.v1.UserService/GetProfile", &json!({}));
     let forged = |header: Value, claims: Value| {
         use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
         let encode = |part: Value| URL_SAFE_NO_PAD.encode(part.to_string());
@@ -104,9 +104,9 @@ fn headers(c: &mut Canaries) -> Vec<Ask> {
     .map(|header| Ask { headers: vec![header], ..get() })
     .into();
     let path = format!("/{}/{}", c.of("a service's name"), c.of("a method's name"));
-    asks.push(ask(&path, json!({})));
+    asks.push(ask(&path, &json!({})));
     let query = format!("/mayfly.user.v1.UserService/GetProfile?key={}", c.of("a query"));
-    asks.push(ask(&query, json!({})));
+    asks.push(ask(&query, &json!({})));
     let broken = format!("{{\"userId\": \"{}", c.of("JSON that is broken"));
     asks.push(Ask { message: broken, ..get() });
     asks
@@ -117,7 +117,7 @@ fn of_people(c: &mut Canaries) -> Vec<Ask> {
     let ada = || Some(world().issuer.id_token("canary-ada", &Map::new()));
     let user = |method: &str, message: Value| Ask {
         token: ada(),
-        ..ask(&format!("/mayfly.user.v1.UserService/{method}"), message)
+        ..ask(&format!("/mayfly.user.v1.UserService/{method}"), &message)
     };
     let long = |canary: String| format!("{canary}{}", "x".repeat(600));
     let profile = json!({"handle": "ada", "displayName": c.of("a name"), "bio": c.of("a bio")});
@@ -146,7 +146,7 @@ fn of_people(c: &mut Canaries) -> Vec<Ask> {
 /// What signs people and machines in.
 fn of_sign_ins(c: &mut Canaries) -> Vec<Ask> {
     let auth = |method: &str, message: Value| {
-        ask(&format!("/mayfly.auth.v1.AuthService/{method}"), message)
+        ask(&format!("/mayfly.auth.v1.AuthService/{method}"), &message)
     };
     let address = |canary: String| format!("{canary}@example.com");
     let register =
