@@ -9,6 +9,14 @@ use std::{path::PathBuf, process::ExitCode};
 use tests::faults::{Case, Field, Seen, Size, cases};
 use tokio::runtime::Builder;
 
+const HELP: &str = "\
+Usage: faults [OPTIONS] [PART OF A NAME]
+
+Only the cases whose names hold the part are run; without one, all.
+
+  --short          runs them small, as the suite does
+  --server PATH    against this binary of the user function, not the one that is built in";
+
 fn main() -> ExitCode {
     // The server is this program once more.
     if matches!(std::env::args().nth(1).as_deref(), Some("serve" | "migrate")) {
@@ -20,12 +28,28 @@ fn main() -> ExitCode {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--short" => size = Size::Short,
-            "--server" => binary = arguments.next().expect("--server PATH").into(),
+            "--server" => match arguments.next() {
+                Some(path) => binary = path.into(),
+                None => return usage("--server needs a path"),
+            },
+            "--help" => {
+                println!("{HELP}");
+                return ExitCode::SUCCESS;
+            }
+            option if option.starts_with('-') => return usage("there is no such option"),
             _ => part = argument,
         }
     }
+    if !cases().iter().any(|case| case.name.contains(&part)) {
+        return usage("no case has such a name");
+    }
     let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
     if runtime.block_on(run(binary, size, &part)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn usage(wrong: &str) -> ExitCode {
+    eprintln!("{wrong}\n\n{HELP}");
+    ExitCode::from(64)
 }
 
 /// Runs the cases whose names hold `part`; whether all was as expected.
