@@ -3,6 +3,7 @@
 use super::{
     shapes::shapes,
     support::{Answer, World, token},
+    tokens::with_header,
 };
 use crate::Error;
 
@@ -24,4 +25,14 @@ async fn every_hostile_token_is_refused_for_its_reason_and_makes_us_call_nobody(
     // One for the keys, and one more for all the unknown ones together.
     assert_eq!(world.requests(), 2);
     assert_eq!(world.verifier.remembered_len(), 1, "only the good one is kept");
+}
+
+#[tokio::test]
+async fn a_kid_that_no_key_can_have_makes_us_ask_for_none() {
+    let world = World::warm().await;
+    for kid in ["", "a\nb", "schl\u{fc}ssel", &"k".repeat(201)] {
+        let told = world.verifier.verify(&with_header("kid", kid.into())).await;
+        assert!(matches!(told, Err(Error::Invalid(_))), "{kid:?}: {told:?}");
+    }
+    assert_eq!(world.requests(), 1);
 }
