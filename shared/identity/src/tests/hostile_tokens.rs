@@ -1,5 +1,7 @@
 //! Tokens that look like ours and are not, one by one.
 
+use serde_json::json;
+
 use super::{
     shapes::shapes,
     support::{Answer, World, token},
@@ -35,4 +37,18 @@ async fn a_kid_that_no_key_can_have_makes_us_ask_for_none() {
         assert!(matches!(told, Err(Error::Invalid(_))), "{kid:?}: {told:?}");
     }
     assert_eq!(world.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_token_of_nobody_is_refused_though_nothing_in_it_contradicts_that() {
+    let world = World::warm().await;
+    for sub in [None, Some(json!(7)), Some(json!(["ada"]))] {
+        let token = token(|_header, claims| {
+            claims.remove("user_id");
+            claims.remove("sub");
+            claims.extend(sub.map(|sub| ("sub".to_owned(), sub)));
+        });
+        let told = world.verifier.verify(&token).await;
+        assert!(matches!(told, Err(Error::Invalid(_))), "{told:?}");
+    }
 }
