@@ -3,7 +3,7 @@
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 /// A call's id: the client's, if it sent a valid UUID, else one of ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,7 +19,7 @@ impl RequestId {
         // Only the plain form: braces and URNs would be echoed in another spelling.
         let plain = sent.filter(|text| text.len() == 36);
         let sent = plain.and_then(|text| Uuid::try_parse(text).ok()).filter(|id| !id.is_nil());
-        Self(sent.unwrap_or_else(Uuid::now_v7))
+        Self(sent.unwrap_or_else(ours))
     }
 
     /// The id itself.
@@ -27,12 +27,21 @@ impl RequestId {
         self.0
     }
 
-    /// The id as a header's value.
+    /// The id as a header's value, which HPACK does not index: no two calls have the same, and in
+    /// its table they would drive out what does repeat, and be compared with one another.
     pub fn to_value(self) -> HeaderValue {
         let mut text = Uuid::encode_buffer();
         let text = self.0.hyphenated().encode_lower(&mut text);
-        HeaderValue::from_str(text).expect("a UUID is ASCII")
+        let mut value = HeaderValue::from_str(text).expect("a UUID is ASCII");
+        value.set_sensitive(true);
+        value
     }
+}
+
+/// A new id. Those of one millisecond are in no order: to keep them in one, `Uuid::now_v7` takes a
+/// lock that every call of the process would wait for.
+fn ours() -> Uuid {
+    Uuid::new_v7(Timestamp::now(NoContext))
 }
 
 impl fmt::Display for RequestId {

@@ -1,7 +1,11 @@
 //! One connection: what it speaks, what it may cost, and when it ends.
 
-use std::{convert::Infallible, future::Future, io, pin::pin, time::Duration};
+use std::{
+    cell::RefCell, convert::Infallible, future::Future, io, net::SocketAddr, pin::pin,
+    time::Duration,
+};
 
+use futures_util::{StreamExt, future::Either, stream::FuturesUnordered};
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::{
@@ -15,11 +19,7 @@ use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
 };
-use tokio_util::{
-    either::Either,
-    sync::CancellationToken,
-    task::{TaskTracker, task_tracker::TaskTrackerToken},
-};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::body::Body;
 use tower::Service;
 
@@ -91,15 +91,14 @@ impl Connections {
         let Limits { preface_max, body_idle_max, .. } = self.limits;
         let io = TokioIo::new(Guard::new(stream, version, preface_max, body_idle_max));
         let life = Life { age_max, calls: TaskTracker::new(), end: self.end.child_token() };
-        let (this, calls) = (self.clone(), life.calls.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            if let Some(peer) = peer {
-                request.extensions_mut().insert(Peer(peer.ip()));
-            }
-            // Over HTTP/2 it is a task, which is tracked until its answer is sent.
-            let call = (version == Version::Http1).then(|| calls.token());
-            this.clone().answer(request, call)
-        });
+        let calls = Calls {
+            stack: RefCell::new(self.stack.clone()),
+            liveness: self.liveness.clone(),
+            peer,
+            // Over HTTP/2 a call is a task, which is tracked until its answer is sent.
+            under_way: (version == Version::Http1).then(|| life.calls.clone()),
+        };
+        let service = service_fn(move |request| calls.answer(request));
         let outcome = match version {
             Version::Http1 => {
                 let connection = self.http1().serve_connection(io, service);
@@ -124,7 +123,7 @@ impl Connections {
         let max = self.limits.preface_max;
         let wire = match &self.tls {
             Some(tls) => tls.accept(stream, max).await?,
-            None => Either::Left(stream),
+            None => Wire::Left(stream),
         };
         detect(wire, max).await
     }
@@ -140,11 +139,21 @@ impl Connections {
         C: Future<Output = hyper::Result<()>>,
     {
         let mut connection = pin!(connection);
+        // Each of the three waits behind a lock, two of them behind one of all connections. Here
+        // they are asked when they have something to tell, not with every frame.
+        let mut told = FuturesUnordered::from_iter([async {
+            tokio::select! {
+                () = life.end.cancelled() => Told::End,
+                () = self.drain.cancelled() => Told::Finish,
+                () = sleep(life.age_max) => Told::Finish,
+            }
+        }]);
         tokio::select! {
+            biased;
             outcome = &mut connection => return Some(outcome),
-            () = life.end.cancelled() => return None,
-            () = self.drain.cancelled() => {}
-            () = sleep(life.age_max) => {}
+            told = told.select_next_some() => if matches!(told, Told::End) {
+                return None;
+            }
         }
         // GOAWAY for HTTP/2, `connection: close` for HTTP/1.1; calls under way go on.
         finish(connection.as_mut());
@@ -156,29 +165,6 @@ impl Connections {
         }
         // Nothing is under way any more. Who does not answer, or has sent half a head, is left.
         timeout(GOODBYE_MAX, life.end.run_until_cancelled(connection)).await.ok()?
-    }
-
-    async fn answer(
-        mut self,
-        request: Request<Incoming>,
-        call: Option<TaskTrackerToken>,
-    ) -> Result<Response<Answer>, Infallible> {
-        if request.uri().path() == Liveness::PATH {
-            let (head, body) = request.into_parts();
-            // Whatever is wrong with a request is told before the answer is.
-            let asked = Limited::new(body, Liveness::QUESTION_BYTES_MAX).collect();
-            let _end = timeout(QUESTION_MAX, asked).await;
-            let response = self.liveness.answer(&head.method);
-            return Ok(response.map(|body| Answer::new(body, call)));
-        }
-        // Where chunks end is for nobody to find but whoever reads them: no request follows them.
-        let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
-        let Ok(response) = ours(self.stack.call(request.map(Body::new))).await;
-        let mut response = response.map(|body| Answer::new(body, call));
-        if is_last {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        Ok(response)
     }
 
     fn http1(&self) -> http1::Builder {
@@ -208,6 +194,63 @@ impl Connections {
             .keep_alive_timeout(KEEPALIVE_ANSWER_MAX);
         builder
     }
+}
+
+/// What a connection is told from outside.
+enum Told {
+    /// To finish what is under way.
+    Finish,
+    /// To end.
+    End,
+}
+
+/// The calls of one connection.
+struct Calls {
+    /// It is called by one task, in turn: a clone of its own for every call would cost locks and
+    /// counters that all connections share.
+    stack: RefCell<Stack>,
+    liveness: Liveness,
+    peer: Option<SocketAddr>,
+    under_way: Option<TaskTracker>,
+}
+
+impl Calls {
+    fn answer(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + Send + use<> {
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(Peer(peer.ip()));
+        }
+        let call = self.under_way.as_ref().map(TaskTracker::token);
+        // Where chunks end is for nobody to find but whoever reads them: no request follows them.
+        let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
+        let answer = if request.uri().path() == Liveness::PATH {
+            Either::Left(examine(self.liveness.clone(), request))
+        } else {
+            Either::Right(ours(self.stack.borrow_mut().call(request.map(Body::new))))
+        };
+        async move {
+            let Ok(response) = answer.await;
+            let mut response = response.map(|body| Answer::new(body, call));
+            if is_last {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok(response)
+        }
+    }
+}
+
+/// Answers whoever asks for the health. Whatever is wrong with a request is told before that.
+async fn examine(
+    liveness: Liveness,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (head, body) = request.into_parts();
+    let asked = Limited::new(body, Liveness::QUESTION_BYTES_MAX).collect();
+    let _end = timeout(QUESTION_MAX, asked).await;
+    Ok(liveness.answer(&head.method))
 }
 
 /// What ends one connection, and what it waits for.

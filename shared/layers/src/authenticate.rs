@@ -34,18 +34,18 @@ pub(crate) enum Forbidden {
 #[derive(Clone, Debug)]
 pub(crate) struct Authenticate<S> {
     inner: S,
-    gate: Gate,
+    gate: Arc<Gate>,
 }
 
 /// Who knows whom a token belongs to, and whether it still counts.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) verifier: Verifier,
     pub(crate) revocations: Revocations,
 }
 
 impl<S> Authenticate<S> {
-    pub(crate) fn new(inner: S, gate: Gate) -> Self {
+    pub(crate) fn new(inner: S, gate: Arc<Gate>) -> Self {
         Self { inner, gate }
     }
 }
@@ -153,7 +153,7 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let gate = self.gate.clone();
+        let gate = Arc::clone(&self.gate);
         // The clone is the one that was not polled ready: it takes the other's place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);

@@ -1,6 +1,6 @@
 //! The stack of an inbound call, written once.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use identity::Verifier;
 use proto::Method;
@@ -69,7 +69,8 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
-    let gate = Gate { verifier: parts.verifier.clone(), revocations: parts.revocations.clone() };
+    let gate =
+        Arc::new(Gate { verifier: parts.verifier.clone(), revocations: parts.revocations.clone() });
     let bounds =
         Bounds { message_bytes_max: parts.message_bytes_max, idle_max: parts.body_idle_max };
     let drain = Drain { begun: parts.drain.clone(), cut: parts.cut.clone(), max: parts.drain_max };
@@ -94,7 +95,7 @@ where
         // Everything below is part of what the client waits for: keys, the pool, the handler.
         .layer_fn(|inner| Deadline::new(inner, parts.deadline_max, drain.clone()))
         // From here on the caller is known.
-        .layer_fn(|inner| Authenticate::new(inner, gate.clone()))
+        .layer_fn(|inner| Authenticate::new(inner, Arc::clone(&gate)))
         // Below `authenticate`: who may not call takes no place.
         .layer_fn(|inner| Streams::new(inner, parts.watches_max))
         // Below `authenticate`: a stranger is not told what a call lacks.

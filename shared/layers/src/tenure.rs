@@ -33,7 +33,7 @@ const UNKNOWN_MAX: Duration = Duration::from_secs(45);
 
 /// Whether a person who was let in may stay.
 pub(crate) struct Tenure {
-    gate: Gate,
+    gate: Arc<Gate>,
     person: Arc<Person>,
     /// When it was last known that they may.
     known: Instant,
@@ -43,7 +43,7 @@ pub(crate) struct Tenure {
 
 impl Tenure {
     /// Of a person who was let in just now.
-    pub(crate) fn new(gate: Gate, person: Arc<Person>) -> Self {
+    pub(crate) fn new(gate: Arc<Gate>, person: Arc<Person>) -> Self {
         let known = Instant::now();
         let wait = Box::pin(sleep_until(known));
         let mut tenure = Self { gate, person, known, wait, asking: None };
