@@ -224,7 +224,7 @@ impl Calls {
         }
         let call = self.under_way.as_ref().map(TaskTracker::token);
         // Where chunks end is for nobody to find but whoever reads them: no request follows them.
-        let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
+        let is_last = call.is_some() && request.headers().contains_key(header::TRANSFER_ENCODING);
         let answer = if request.uri().path() == Liveness::PATH {
             Either::Left(examine(self.liveness.clone(), request))
         } else {

@@ -40,9 +40,18 @@ impl<T: Said + Send + Sync> Signed<T> {
         token: &str,
         read: impl FnOnce(&[u8], i64) -> Result<T, Error> + Send,
     ) -> Result<Arc<T>, Error> {
-        if let Some(said) = self.remembered(token) {
-            return said;
+        match self.remembered(token) {
+            Some(said) => said,
+            // Most tokens are remembered, and their calls need not have room for a check.
+            None => Box::pin(self.checked(token, read)).await,
         }
+    }
+
+    async fn checked(
+        &self,
+        token: &str,
+        read: impl FnOnce(&[u8], i64) -> Result<T, Error> + Send,
+    ) -> Result<Arc<T>, Error> {
         // A token that cannot be read is refused without waiting for keys.
         let parts = token::parse(token)?;
         let key = self.source.key(&parts.kid).await?;

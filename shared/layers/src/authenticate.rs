@@ -170,7 +170,8 @@ where
                 call.caller = caller;
             }
             match tenure {
-                Some(tenure) => for_as_long_as(tenure, inner.call(request)).await,
+                // Boxed: calls without one need not have room for it.
+                Some(tenure) => Box::pin(for_as_long_as(tenure, inner.call(request))).await,
                 None => inner.call(request).await,
             }
         })

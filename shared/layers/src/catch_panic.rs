@@ -1,4 +1,5 @@
-//! A panic is one failed call: the process, the connection and its other streams live on.
+//! A panic is one failed call: the process, the connection and its other streams live on. That of
+//! an answer's body is caught where its trailers are written, in `rescue`.
 
 use std::{
     any::Any,
@@ -6,14 +7,10 @@ use std::{
     cell::{Cell, RefCell},
     panic::{self, AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use fault::Fault;
-use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tonic::{Status, body::Body};
 use tower::Service;
 
 use crate::{BoxError, Request, Response};
@@ -53,7 +50,7 @@ fn words(payload: &dyn Any) -> &str {
 }
 
 /// Runs `work`, and makes a panic in it an error.
-fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     let outer = IS_CAUGHT.replace(true);
     // What a panic leaves half done belongs to this one call, which ends here.
     let outcome = catch_unwind(AssertUnwindSafe(work));
@@ -118,47 +115,9 @@ where
             let panicked = this.panicked.take();
             return Poll::Ready(Err(panicked.map_or_else(|| "polled again".into(), Into::into)));
         };
-        let response = match caught(|| inner.poll(cx)) {
-            Ok(outcome) => ready!(outcome)?,
-            Err(panicked) => return Poll::Ready(Err(panicked.into())),
-        };
-        Poll::Ready(Ok(response.map(|inner| {
-            if inner.is_end_stream() {
-                inner
-            } else {
-                Body::new(CatchPanicBody { inner: Some(inner) })
-            }
-        })))
-    }
-}
-
-/// A body whose panic is its last error.
-struct CatchPanicBody {
-    inner: Option<Body>,
-}
-
-impl http_body::Body for CatchPanicBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Some(inner) = self.inner.as_mut() else {
-            return Poll::Ready(None);
-        };
-        caught(|| Pin::new(inner).poll_frame(cx)).unwrap_or_else(|panicked| {
-            self.inner = None;
-            Poll::Ready(Some(Err(Fault::internal(panicked).into())))
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(http_body::Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(SizeHint::default, http_body::Body::size_hint)
+        match caught(|| inner.poll(cx)) {
+            Ok(outcome) => outcome,
+            Err(panicked) => Poll::Ready(Err(panicked.into())),
+        }
     }
 }

@@ -24,7 +24,7 @@ use tower::Service;
 use crate::{
     BoxError, Request, Response,
     authenticate::Forbidden,
-    catch_panic::Panicked,
+    catch_panic::{Panicked, caught},
     deadline::{Cut, Expired},
     frames::{Bounds, RequestFrames, Scanner},
     headers::HeadersTooLarge,
@@ -118,6 +118,11 @@ fn ours(status: Status) -> Status {
     ours
 }
 
+/// Whether trailers say that all went well.
+fn is_ok(trailers: &HeaderMap) -> bool {
+    trailers.get(Status::GRPC_STATUS).is_none_or(|code| code.as_bytes() == b"0")
+}
+
 /// The text of an error that cannot be kept whole.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -192,7 +197,7 @@ where
     }
 }
 
-/// A body that always ends in trailers.
+/// A body that always ends in trailers, however it is made: one that panics as well.
 struct RescueBody {
     inner: Body,
     id: RequestId,
@@ -215,14 +220,16 @@ impl RescueBody {
 
     fn complete(&mut self, trailers: HeaderMap) -> Frame<Bytes> {
         self.is_over = true;
-        let status = Status::from_header_map(&trailers);
-        let code = status.as_ref().map_or(Code::Ok, Status::code);
-        let mut trailers = match status {
-            Some(status) if code != Code::Ok && status.details().is_empty() => {
-                self.end(ours(status))
+        // Most calls go well, and a status costs a copy of the trailers.
+        let failed = if is_ok(&trailers) { None } else { Status::from_header_map(&trailers) };
+        let mut trailers = match failed {
+            Some(status) if status.details().is_empty() => self.end(ours(status)),
+            Some(status) => {
+                self.outcome.set_ended(status.code(), Some(Arc::new(status)));
+                trailers
             }
-            status => {
-                self.outcome.set_ended(code, status.map(Arc::new));
+            None => {
+                self.outcome.set_ended(Code::Ok, None);
                 trailers
             }
         };
@@ -250,7 +257,11 @@ impl http_body::Body for RescueBody {
         if self.is_over {
             return Poll::Ready(None);
         }
-        match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+        let frame = match caught(|| Pin::new(&mut self.inner).poll_frame(cx)) {
+            Ok(frame) => ready!(frame),
+            Err(panicked) => Some(Err(Fault::internal(panicked).into())),
+        };
+        match frame {
             Some(Ok(frame)) => Poll::Ready(Some(Ok(match frame.into_trailers() {
                 Ok(trailers) => self.complete(trailers),
                 Err(data) => self.pass(data),

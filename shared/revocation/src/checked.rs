@@ -45,7 +45,7 @@ impl Revocations {
             if let Some(outcome) = self.known(person) {
                 return outcome;
             }
-            self.reader.flown(&person.user_id).await?;
+            Box::pin(self.reader.flown(&person.user_id)).await?;
         }
         self.known(person).unwrap_or_else(|| Err(Error::Unknown(Arc::new(ReadError::Crowded))))
     }
