@@ -97,9 +97,13 @@ impl Bounded for Constant {
     }
 }
 
-/// tonic's own server around it.
+/// tonic's own server around it, with a log as ours has: without one, every span of h2 would go to
+/// the `log` crate, which sqlx has switched on.
 pub(crate) fn serve_bare() -> ExitCode {
     runtime().block_on(async {
+        let env = Env::default().with("LOG_FORMAT", "json");
+        let log = Reader::new(&env).finish(telemetry::logs::Settings::read);
+        telemetry::logs::start(&log.expect("good settings")).expect("a thread for the log");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         say(listener.local_addr().expect("an address").port());
         let connections = tokio_stream::wrappers::TcpListenerStream::new(listener);
