@@ -28,12 +28,17 @@ trait Connections: Sync {
 
     fn connection(&self) -> impl Future<Output = sqlx::Result<Self::Guard>> + Send;
 
+    /// Whether any statement may have to be sent again.
+    const REPEATS: bool;
+
     /// Whether a statement that failed so may be sent again, over another connection.
     fn may_repeat(&self, statement: &Statement, error: &sqlx::Error) -> bool;
 }
 
 impl Connections for Pool {
     type Guard = Box<Lease>;
+
+    const REPEATS: bool = true;
 
     async fn connection(&self) -> sqlx::Result<Box<Lease>> {
         Ok(Box::new(self.acquire().await?))
@@ -47,6 +52,8 @@ impl Connections for Pool {
 impl Connections for Tx {
     type Guard = OwnedMutexGuard<Lease>;
 
+    const REPEATS: bool = false;
+
     async fn connection(&self) -> sqlx::Result<OwnedMutexGuard<Lease>> {
         Ok(self.lock().await)
     }
@@ -58,7 +65,6 @@ impl Connections for Tx {
 }
 
 /// A statement as it is sent, perhaps again.
-#[derive(Clone)]
 struct Statement {
     sql: SqlStr,
     arguments: Option<PgArguments>,
@@ -70,9 +76,10 @@ impl Statement {
         Ok(Self { sql: query.sql(), arguments })
     }
 
-    /// What sqlx takes for a query.
-    fn sent(&self) -> (SqlStr, Option<PgArguments>) {
-        (self.sql.clone(), self.arguments.clone())
+    /// What sqlx takes for a query: a copy, where it may have to be sent again.
+    fn sent<C: Connections>(&mut self) -> (SqlStr, Option<PgArguments>) {
+        let arguments = if C::REPEATS { self.arguments.clone() } else { self.arguments.take() };
+        (self.sql.clone(), arguments)
     }
 
     /// Whether it changes nothing, however often it is sent: nobody knows how far it has come on a
@@ -86,23 +93,24 @@ impl Statement {
     }
 }
 
-fn fetch_many<'e, 'q: 'e, E>(
-    connections: &'e impl Connections,
+fn fetch_many<'e, 'q: 'e, E, C>(
+    connections: &'e C,
     query: E,
 ) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
 where
     E: 'q + Execute<'q, Postgres>,
+    C: Connections,
 {
     let statement = Statement::of(query);
     try_stream! {
-        let statement = statement?;
+        let mut statement = statement?;
         let mut tries = Tries::default();
         loop {
             let mut lease = connections.connection().await?;
             let answer_max = lease.answer_max();
             let (mut outcome, mut is_begun) = (Ok(()), false);
             {
-                let mut rows = lease.start().fetch_many(statement.sent());
+                let mut rows = lease.start().fetch_many(statement.sent::<C>());
                 loop {
                     match answered(answer_max, rows.try_next()).await {
                         Ok(None) => break,
@@ -129,19 +137,17 @@ where
     .boxed()
 }
 
-async fn fetch_optional<'q, E>(
-    connections: &impl Connections,
-    query: E,
-) -> sqlx::Result<Option<PgRow>>
+async fn fetch_optional<'q, E, C>(connections: &C, query: E) -> sqlx::Result<Option<PgRow>>
 where
     E: 'q + Execute<'q, Postgres>,
+    C: Connections,
 {
-    let statement = Statement::of(query)?;
+    let mut statement = Statement::of(query)?;
     let mut tries = Tries::default();
     loop {
         let mut lease = connections.connection().await?;
         let answer_max = lease.answer_max();
-        let row = lease.start().fetch_optional(statement.sent());
+        let row = lease.start().fetch_optional(statement.sent::<C>());
         let outcome = answered(answer_max, row).await;
         lease.settle(&outcome);
         drop(lease);
