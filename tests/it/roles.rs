@@ -307,6 +307,33 @@ async fn a_migration_waits_for_another_and_no_longer_than_a_minute() {
     assert!(applied.unwrap() > 0);
 }
 
+/// A process that is killed, or has waited long enough, tells nobody.
+#[tokio::test]
+async fn a_migration_ends_with_who_began_it() {
+    let database = world().new_empty_database().await;
+    sql(
+        &database,
+        "create function public.compute() returns event_trigger language plpgsql as
+         $$ begin if tg_tag = 'CREATE INDEX' then perform pg_sleep(60); end if; end $$;
+         create event trigger compute on ddl_command_start execute function public.compute()",
+    )
+    .await;
+    let url = world().owner_url(&database);
+    let sleeping = async |expected: usize| {
+        let sleeping = "select 1::text from pg_stat_activity where datname = current_database()
+            and wait_event = 'PgSleep'";
+        until("it computes, or no longer", SOON, async || {
+            texts(&mut owner(&database).await, sleeping).await.unwrap().len() == expected
+        })
+        .await;
+    };
+    tokio::select! {
+        outcome = migrate(&url) => panic!("{outcome:?}"),
+        () = sleeping(1) => {}
+    }
+    sleeping(0).await;
+}
+
 #[tokio::test]
 async fn a_migration_does_not_stand_in_a_queue_for_long() {
     let database = world().new_empty_database().await;
