@@ -245,12 +245,12 @@ async fn answers_that_have_expired_are_swept() {
     let app = App::start().await;
     app.sql(
         "insert into mayfly.exactly_once (caller, rpc, key_hash, request_hash, expire_time)
-         select 'person:' || n, 'rpc', 'k', 'r', now() + (n - 150.5) * interval '1 hour'
-         from generate_series(1, 155) n",
+         select 'person:' || n, 'rpc', 'k', 'r', now() + (n - 1000.5) * interval '1 hour'
+         from generate_series(1, 1005) n",
     )
     .await;
     let other = "select count(*) from mayfly.exactly_once where rpc = 'rpc'";
-    assert_eq!(app.sql_count(other).await, 155);
+    assert_eq!(app.sql_count(other).await, 1005);
     creates(&app.person("ada"), "Ada", "k").await.unwrap();
     until("the old ones are gone", SOON, async || app.sql_count(other).await == 5).await;
 }

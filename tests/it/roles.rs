@@ -350,8 +350,8 @@ fn all_functions_together_fit_into_a_small_database() {
     let settings = Function::declared_settings();
     let pool = settings.iter().find(|setting| setting.name == "DB_POOL_MAX").unwrap();
     let pool: usize = pool.default.parse().unwrap();
-    // Each function has its pool, and one connection for control; a process listens on one, and
-    // reads revocations over another, which has its control as well.
-    let connections = (pool + 1) * all::functions().len() + 3;
+    // Each function has its pool; a process ends statements over one connection, reads revocations
+    // over another, and listens on a third.
+    let connections = pool * all::functions().len() + 3;
     assert!(connections <= 50, "{connections} connections by default");
 }

@@ -3,7 +3,7 @@
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use clock::Clock;
-use database::Pool;
+use database::{Pool, Standing};
 use identity::{Provider, ServiceName, Verifier};
 use layers::{Inbound, inbound};
 use outbound::Outbound;
@@ -211,7 +211,7 @@ impl Parts {
         let own = own_pool(settings, &functions, clock, &tasks);
         let (clock_of, tasks_of) = (clock.clone(), tasks.clone());
         let revocations = Revocations::new(&settings.revocation, own.clone(), clock_of, tasks_of);
-        count(&metrics, &verifier, &revocations);
+        count(&metrics, &own, &verifier, &revocations);
         let hub = changes::Hub::new(&settings.database, clock.clone(), tasks.clone());
         let mut pools = Vec::new();
         for function in functions {
@@ -268,7 +268,14 @@ fn of_function(outbound: &Outbound, name: &str, settings: &Settings, clock: &Clo
 }
 
 /// What is counted below the layers, where nobody knows of metrics.
-fn count(metrics: &Metrics, verifier: &Verifier, revocations: &Revocations) {
+fn count(metrics: &Metrics, pool: &Pool, verifier: &Verifier, revocations: &Revocations) {
+    let of = pool.clone();
+    let help = "0 it takes connections, 1 no more of them, 2 down";
+    metrics.register_shown("database_state", help, move || match of.state().standing {
+        Standing::Up => 0,
+        Standing::Full => 1,
+        Standing::Down => 2,
+    });
     let of = verifier.clone();
     let help = "Fetches of token keys started";
     metrics.register_counted("jwks_refreshes", help, move || of.fetches_total());

@@ -2,7 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions, query_file};
+use sqlx::{
+    ConnectOptions, Executor, PgConnection, postgres::PgConnectOptions, query_file, raw_sql,
+};
 
 use crate::Settings;
 
@@ -63,13 +65,22 @@ impl Connector {
 
     /// A connection past any pooler, for control.
     pub(crate) async fn connect_direct(&self) -> sqlx::Result<PgConnection> {
-        self.direct.connect().await
+        let mut connection = self.direct.connect().await?;
+        start_control(&mut connection).await?;
+        Ok(connection)
     }
 }
 
 /// Whether anybody is at the other end.
 pub(crate) async fn ping(connection: &mut PgConnection) -> sqlx::Result<()> {
     query_file!("../../queries/database/ping.sql").fetch_one(connection).await?;
+    Ok(())
+}
+
+/// Said once it is there, and not as options of the connect, which a pooler may refuse.
+async fn start_control(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let limits = raw_sql(include_str!("../../../queries/database/start_control.sql"));
+    connection.execute(limits).await?;
     Ok(())
 }
 

@@ -83,9 +83,10 @@ fn of_sqlstate(code: &str) -> Reason {
         "40001" | "40P01" => Reason::Conflict,
         // A statement is cancelled at the static ceiling, or because its caller's time was over.
         "57014" => Reason::DeadlineExceeded,
-        // Locked; a standby; a transaction that was left open while the process was suspended; what
-        // a pooler in transaction mode makes of prepared statements.
-        "55P03" | "25006" | "25P03" | "26000" | "42P05" => Reason::DbUnavailable,
+        // Locked; a standby, which takes no writes and has no place of its own in the log; a
+        // transaction that was left open while the process was suspended; what a pooler in
+        // transaction mode makes of prepared statements.
+        "55P03" | "25006" | "55000" | "25P03" | "26000" | "42P05" => Reason::DbUnavailable,
         // The connection; out of connections, memory or disk; starting up or shutting down; the
         // disk itself.
         code if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => {
@@ -131,6 +132,24 @@ pub(crate) fn was_ended(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code == "57P01")
 }
 
+/// Whether the server is there and has no place for one more.
+pub(crate) fn is_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == "53300")
+}
+
+/// Whether a connect that ended so says that the connections there are were lost as well. What
+/// never came to the server (a name that is not found, no descriptor left) says nothing of them,
+/// and a server that speaks goes on with them.
+pub(crate) fn tells_of_loss(error: &sqlx::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, TimedOut};
+    let is_lost = match error {
+        sqlx::Error::Io(error) => matches!(error.kind(), ConnectionRefused | TimedOut),
+        _ => false,
+    };
+    is_lost || broke_off(error) || is_shared(error)
+}
+
 /// Whether a connection broke off without a word while it was made.
 pub(crate) fn broke_off(error: &sqlx::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
@@ -150,7 +169,8 @@ pub(crate) fn breaks_connection(error: &sqlx::Error) -> bool {
             // A standby was the primary once: connected anew, the call finds the new one.
             matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
                 || error.code().is_some_and(|code| {
-                    code.starts_with("08") || matches!(&*code, "25006" | "26000" | "42P05")
+                    let of_no_use = ["25006", "55000", "26000", "42P05"];
+                    code.starts_with("08") || of_no_use.contains(&&*code)
                 })
         }
         sqlx::Error::RowNotFound
@@ -188,5 +208,32 @@ impl<T, E: Into<Fault>> OnConstraint<T> for std::result::Result<T, E> {
                 .and_then(Error::constraint);
             if broken == Some(constraint) { Fault::new(reason).because(fault) } else { fault }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_came_to_the_server_says_nothing_of_its_connections() {
+        use io::ErrorKind;
+        let tells = |kind: ErrorKind| tells_of_loss(&sqlx::Error::Io(kind.into()));
+        for lost in [
+            ErrorKind::ConnectionRefused,
+            ErrorKind::ConnectionReset,
+            ErrorKind::BrokenPipe,
+            ErrorKind::UnexpectedEof,
+            ErrorKind::TimedOut,
+        ] {
+            assert!(tells(lost), "{lost:?}");
+        }
+        for kept in [ErrorKind::NotFound, ErrorKind::PermissionDenied, ErrorKind::Other] {
+            assert!(!tells(kept), "{kept:?}");
+        }
+        let no_descriptor_left = io::Error::from_raw_os_error(24);
+        assert!(!tells_of_loss(&sqlx::Error::Io(no_descriptor_left)));
+        assert!(tells_of_loss(&sqlx::Error::Configuration(Box::new(Shared))));
+        assert!(!tells_of_loss(&sqlx::Error::Configuration("no such file".into())));
     }
 }

@@ -3,13 +3,26 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
 };
+
+use tokio::sync::{Notify, futures::Notified};
 
 use crate::{
     connect::Shared,
-    error::{Unreachable, is_shared},
+    error::{Unreachable, is_full, is_shared, tells_of_loss},
 };
+
+/// How the database stands, as far as connecting to it goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It takes connections.
+    Up,
+    /// It takes no more, and goes on with those there are.
+    Full,
+    /// It is not there. Nothing but the probe tries again.
+    Down,
+}
 
 /// What the pools of a process know of their database.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +30,10 @@ pub(crate) struct Health(Arc<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Connecting failed, and nothing but the probe tries again.
-    is_down: AtomicBool,
+    /// A [`Standing`], by its number.
+    standing: AtomicU8,
+    /// Told when it stands otherwise, and when a connection comes back while there are no more.
+    changed: Notify,
     /// A pooler shares our connections with others, or it is known that none does.
     is_shared: AtomicBool,
     is_alone: AtomicBool,
@@ -27,8 +42,8 @@ struct Known {
 }
 
 impl Health {
-    pub(crate) fn is_down(&self) -> bool {
-        self.0.is_down.load(Ordering::Relaxed)
+    pub(crate) fn standing(&self) -> Standing {
+        Standing::of(self.0.standing.load(Ordering::SeqCst))
     }
 
     /// How often all connections were given up.
@@ -45,23 +60,88 @@ impl Health {
         self.0.is_alone.store(true, Ordering::Relaxed);
     }
 
-    /// Connecting failed so. Whoever is told that it is the first has to look for the database.
-    pub(crate) fn went_down(&self, error: Option<&sqlx::Error>) -> bool {
-        // A server that speaks has no place for one more, and goes on with those there are.
-        if !matches!(error, Some(sqlx::Error::Database(_))) {
+    /// Connecting failed so, begun after this many losses. Whoever is told that it is the first has
+    /// to look for the database.
+    pub(crate) fn failed(&self, error: Option<&sqlx::Error>, losses: u64) -> bool {
+        // Meanwhile somebody has found it gone, and perhaps back: this one is of the time before.
+        if losses != self.losses() {
+            return false;
+        }
+        if error.is_none_or(tells_of_loss) {
             self.0.losses.fetch_add(1, Ordering::Relaxed);
         }
         self.0.is_shared.store(error.is_some_and(is_shared), Ordering::Relaxed);
-        !self.0.is_down.swap(true, Ordering::Relaxed)
+        let standing = if error.is_some_and(is_full) { Standing::Full } else { Standing::Down };
+        self.stands(standing) == Standing::Up
     }
 
     pub(crate) fn came_back(&self) {
-        self.0.is_down.store(false, Ordering::Relaxed);
+        self.stands(Standing::Up);
+    }
+
+    /// A connection is there for the next one, who may be waiting for it.
+    pub(crate) fn gave_back(&self) {
+        if self.standing() == Standing::Full {
+            self.0.changed.notify_waiters();
+        }
+    }
+
+    /// Waits, from its making on, until a connection was given back or the database stands
+    /// otherwise.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.0.changed.notified()
     }
 
     /// What is said while nothing is tried.
     pub(crate) fn unreachable(&self) -> sqlx::Error {
         let is_shared = self.0.is_shared.load(Ordering::Relaxed);
         Unreachable(is_shared.then(|| sqlx::Error::Configuration(Box::new(Shared)))).into_sqlx()
+    }
+
+    /// From now on it stands so; how it stood before.
+    fn stands(&self, now: Standing) -> Standing {
+        let before = Standing::of(self.0.standing.swap(now as u8, Ordering::SeqCst));
+        if before != now {
+            self.0.changed.notify_waiters();
+        }
+        before
+    }
+}
+
+impl Standing {
+    fn of(number: u8) -> Self {
+        match number {
+            0 => Self::Up,
+            1 => Self::Full,
+            _ => Self::Down,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn refused() -> sqlx::Error {
+        sqlx::Error::Io(io::ErrorKind::ConnectionRefused.into())
+    }
+
+    #[test]
+    fn a_connect_from_before_a_recovery_says_nothing_of_now() {
+        let health = Health::default();
+        let begun = health.losses();
+        assert!(health.failed(Some(&refused()), begun));
+        assert_eq!((health.standing(), health.losses()), (Standing::Down, 1));
+        // It is one loss, however many were connecting.
+        assert!(!health.failed(Some(&refused()), begun));
+        assert_eq!(health.losses(), 1);
+
+        health.came_back();
+        assert!(!health.failed(None, begun), "it has timed out");
+        assert_eq!((health.standing(), health.losses()), (Standing::Up, 1));
+        assert!(health.failed(None, health.losses()));
+        assert_eq!((health.standing(), health.losses()), (Standing::Down, 2));
     }
 }

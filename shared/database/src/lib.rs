@@ -16,10 +16,13 @@ mod once;
 mod pool;
 mod secret;
 mod settings;
+mod sweep;
 mod transaction;
 mod tries;
 
 pub use error::{Error, OnConstraint, Result};
+pub use health::Standing;
 pub use pool::{Pool, State};
 pub use settings::Settings;
+pub use sweep::Sweeper;
 pub use transaction::Tx;

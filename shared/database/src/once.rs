@@ -21,9 +21,6 @@ const REPLAYED: &str = "idempotency-replayed";
 /// How often a key is claimed whose stored answer turns out to have expired.
 const CLAIMS_MAX: usize = 3;
 
-/// One call in so many drops answers that have expired; the first of a process does.
-const SWEEP_EVERY: u64 = 64;
-
 /// What became of a claim.
 enum Claim {
     /// The effect is ours to make.
@@ -56,17 +53,8 @@ impl Pool {
             response.metadata_mut().insert(REPLAYED, yes);
             return Ok(response);
         }
-        if self.count_stored_answer().is_multiple_of(SWEEP_EVERY) {
-            let pool = self.clone();
-            self.spawn(async move { pool.sweep().await });
-        }
+        self.sweeper().added(self, |pool| async move { sweep_answers(&pool).await });
         Ok(Response::new(answer))
-    }
-
-    async fn sweep(&self) {
-        if let Err(error) = sweep_answers(self).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "sweeping answers failed");
-        }
     }
 }
 
@@ -168,7 +156,8 @@ async fn erase_answers(db: impl PgExecutor<'_>, caller: &str, rpcs: &str) -> Res
     Ok(())
 }
 
-async fn sweep_answers(db: impl PgExecutor<'_>) -> Result<()> {
-    query_file!("../../queries/database/sweep_answers.sql").execute(db).await?;
-    Ok(())
+/// How many answers were dropped.
+async fn sweep_answers(db: impl PgExecutor<'_>) -> Result<u64> {
+    let dropped = query_file!("../../queries/database/sweep_answers.sql").execute(db).await?;
+    Ok(dropped.rows_affected())
 }

@@ -3,10 +3,7 @@
 
 use std::{
     future::Future,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -20,10 +17,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Result, Settings,
+    Result, Settings, Standing, Sweeper,
     cancel::{Canceller, close},
     connect::{Backend, Connector, ping},
-    error::{Unreachable, broke_off, is_missing_schema, is_shared, was_ended},
+    error::{Unreachable, broke_off, is_full, is_missing_schema, is_shared, was_ended},
     health::Health,
     lease::Lease,
     secret::Secrets,
@@ -57,7 +54,7 @@ pub struct Pool(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     connector: Connector,
-    canceller: Canceller,
+    canceller: Arc<Canceller>,
     clock: Clock,
     tasks: TaskTracker,
     closed: CancellationToken,
@@ -68,7 +65,7 @@ struct Inner {
     idle: Mutex<Vec<Idle>>,
     health: Health,
     secrets: Secrets,
-    answers_stored: AtomicU64,
+    sweeper: Sweeper,
 }
 
 #[derive(Debug)]
@@ -88,35 +85,36 @@ pub struct State {
     pub in_use: usize,
     /// Connections that wait for somebody.
     pub idle: usize,
-    /// Connecting failed the last time it was tried.
-    pub is_down: bool,
+    /// How the database stands, as far as connecting to it goes.
+    pub standing: Standing,
 }
 
 impl Pool {
     /// A pool for `function`; it connects when it is first used. Work that outlives a call (ending
     /// an abandoned statement, say) runs on `tasks`.
     pub fn new(settings: &Settings, function: &str, clock: Clock, tasks: TaskTracker) -> Self {
-        Self::with_health(settings, function, (clock, tasks, Health::default()))
+        let connector = Connector::new(settings, function);
+        let canceller = Canceller::new(connector.clone(), clock.clone()).into();
+        Self::sharing(settings, connector, (clock, tasks, canceller, Health::default()))
     }
 
     /// Another pool of the same process on the same database: what one learns of its health, the
-    /// others know.
+    /// others know, and they end their statements over one connection.
     #[must_use]
     pub fn beside(&self, settings: &Settings, function: &str) -> Self {
-        let Inner { clock, tasks, health, .. } = &*self.0;
-        let shared = (clock.clone(), tasks.clone(), health.clone());
-        Self::with_health(settings, function, shared)
+        let Inner { clock, tasks, canceller, health, .. } = &*self.0;
+        let shared = (clock.clone(), tasks.clone(), Arc::clone(canceller), health.clone());
+        Self::sharing(settings, Connector::new(settings, function), shared)
     }
 
-    fn with_health(
+    fn sharing(
         settings: &Settings,
-        function: &str,
-        (clock, tasks, health): (Clock, TaskTracker, Health),
+        connector: Connector,
+        (clock, tasks, canceller, health): (Clock, TaskTracker, Arc<Canceller>, Health),
     ) -> Self {
-        let connector = Connector::new(settings, function);
         Self(Arc::new(Inner {
-            canceller: Canceller::new(connector.clone(), clock.clone()),
             connector,
+            canceller,
             clock,
             tasks,
             closed: CancellationToken::new(),
@@ -127,19 +125,22 @@ impl Pool {
             idle: Mutex::default(),
             health,
             secrets: Secrets::default(),
-            answers_stored: AtomicU64::new(0),
+            sweeper: Sweeper::default(),
         }))
     }
 
     /// What it looks like from outside.
     pub fn state(&self) -> State {
-        let connections_max = self.0.connections_max;
         State {
-            connections_max,
-            in_use: connections_max.saturating_sub(self.0.permits.available_permits()),
+            connections_max: self.0.connections_max,
+            in_use: self.in_use(),
             idle: self.idle().len(),
-            is_down: self.is_down(),
+            standing: self.0.health.standing(),
         }
+    }
+
+    fn in_use(&self) -> usize {
+        self.0.connections_max.saturating_sub(self.0.permits.available_permits())
     }
 
     /// Whether the migrations that `function` needs are in the database, and nobody shares our
@@ -158,13 +159,14 @@ impl Pool {
         if self.0.health.is_alone() {
             return Ok(());
         }
+        let losses = self.losses();
         match timeout(CONNECT_MAX, self.0.connector.connect()).await {
             Ok(Ok(backend)) => {
                 self.0.health.set_alone();
                 self.spawn(close(backend.connection));
                 Ok(())
             }
-            Ok(Err(error)) if is_shared(&error) => Err(self.went_down(Some(error))),
+            Ok(Err(error)) if is_shared(&error) => Err(self.went_down(Some(error), losses)),
             // Of that nothing is known yet.
             Ok(Err(_)) | Err(_) => Ok(()),
         }
@@ -181,19 +183,36 @@ impl Pool {
     /// A connection, within the wait that is allowed.
     pub(crate) async fn acquire(&self) -> sqlx::Result<Lease> {
         let give_up = Instant::now() + self.0.wait_max;
-        if self.is_down() && self.idle().is_empty() {
+        loop {
+            if self.is_down() && self.idle().is_empty() {
+                return Err(self.0.health.unreachable());
+            }
+            let permits = Arc::clone(&self.0.permits);
+            let permit = match timeout_at(give_up, permits.acquire_owned()).await {
+                Ok(Ok(permit)) => permit,
+                Ok(Err(_closed)) => return Err(Unreachable(None).into_sqlx()),
+                Err(_elapsed) => return Err(sqlx::Error::PoolTimedOut),
+            };
+            match timeout_at(give_up, self.lease(permit)).await {
+                Ok(Ok(Some(lease))) => return Ok(lease),
+                Ok(Ok(None)) => self.given_back(give_up).await?,
+                Ok(Err(error)) => return Err(error),
+                Err(_elapsed) => return Err(Unreachable(None).into_sqlx()),
+            }
+        }
+    }
+
+    /// Waits for one of the connections there are, where the server takes no more.
+    async fn given_back(&self, give_up: Instant) -> sqlx::Result<()> {
+        let changed = self.0.health.changed();
+        if self.0.health.standing() != Standing::Full || !self.idle().is_empty() {
+            return Ok(());
+        }
+        if self.in_use() == 0 {
+            // There is none to wait for.
             return Err(self.0.health.unreachable());
         }
-        let permits = Arc::clone(&self.0.permits);
-        let permit = match timeout_at(give_up, permits.acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_closed)) => return Err(Unreachable(None).into_sqlx()),
-            Err(_elapsed) => return Err(sqlx::Error::PoolTimedOut),
-        };
-        match timeout_at(give_up, self.lease(permit)).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => Err(Unreachable(None).into_sqlx()),
-        }
+        timeout_at(give_up, changed).await.map_err(|_elapsed| sqlx::Error::PoolTimedOut)
     }
 
     /// How long Postgres may take to answer one statement.
@@ -209,9 +228,9 @@ impl Pool {
         &self.0.secrets
     }
 
-    /// Counts the answers stored by exactly-once calls, for the sweep.
-    pub(crate) fn count_stored_answer(&self) -> u64 {
-        self.0.answers_stored.fetch_add(1, Ordering::Relaxed)
+    /// Sweeps the answers of exactly-once calls.
+    pub(crate) fn sweeper(&self) -> &Sweeper {
+        &self.0.sweeper
     }
 
     /// Does `work` in the background, and then frees the place in the pool.
@@ -248,6 +267,7 @@ impl Pool {
             self.spawn(close(backend.connection));
         } else {
             idle.push(Idle { backend, born, since, losses });
+            self.0.health.gave_back();
         }
     }
 
@@ -256,13 +276,15 @@ impl Pool {
         self.idle().clear();
     }
 
-    /// A connection for whoever holds `permit`.
-    async fn lease(&self, permit: OwnedSemaphorePermit) -> sqlx::Result<Lease> {
+    /// A connection for whoever holds `permit`; none if the server takes no more.
+    async fn lease(&self, permit: OwnedSemaphorePermit) -> sqlx::Result<Option<Lease>> {
         if let Some((backend, born)) = self.idle_connection().await {
-            return Ok(Lease::new(self.clone(), backend, born, permit));
+            return Ok(Some(Lease::new(self.clone(), backend, born, permit)));
         }
-        if self.is_down() {
-            return Err(self.0.health.unreachable());
+        match self.0.health.standing() {
+            Standing::Up => {}
+            Standing::Full => return Ok(None),
+            Standing::Down => return Err(self.0.health.unreachable()),
         }
         // It goes on when the caller is gone, and is then there for the next one: many callers
         // with little time would otherwise connect without end, and never be served.
@@ -278,15 +300,20 @@ impl Pool {
         }
     }
 
-    async fn connect(self, permit: OwnedSemaphorePermit) -> sqlx::Result<Lease> {
+    async fn connect(self, permit: OwnedSemaphorePermit) -> sqlx::Result<Option<Lease>> {
+        let losses = self.losses();
         match timeout(CONNECT_MAX, self.backend()).await {
-            Ok(Ok(backend)) => Ok(Lease::new(self, backend, Instant::now(), permit)),
+            Ok(Ok(backend)) => Ok(Some(Lease::new(self, backend, Instant::now(), permit))),
             // It is up, and waits for its migrations, or has somebody who ends what we begin.
             Ok(Err(error)) if is_missing_schema(&error) || was_ended(&error) => {
                 Err(Unreachable(Some(error)).into_sqlx())
             }
-            Ok(Err(error)) => Err(self.went_down(Some(error))),
-            Err(_elapsed) => Err(self.went_down(None)),
+            Ok(Err(error)) if is_full(&error) => {
+                self.went_down(Some(error), losses);
+                Ok(None)
+            }
+            Ok(Err(error)) => Err(self.went_down(Some(error), losses)),
+            Err(_elapsed) => Err(self.went_down(None, losses)),
         }
     }
 
@@ -328,9 +355,10 @@ impl Pool {
         None
     }
 
-    /// Remembers that the database is down, and looks for it until it is back.
-    fn went_down(&self, error: Option<sqlx::Error>) -> sqlx::Error {
-        if self.0.health.went_down(error.as_ref()) {
+    /// Remembers how connecting failed, begun after this many losses, and looks for the database
+    /// until it takes connections again.
+    fn went_down(&self, error: Option<sqlx::Error>, losses: u64) -> sqlx::Error {
+        if self.0.health.failed(error.as_ref(), losses) {
             let pool = self.clone();
             self.spawn(async move { pool.probe().await });
         }
@@ -342,10 +370,20 @@ impl Pool {
         while self.0.closed.run_until_cancelled(sleep_until(next)).await.is_some() {
             // From its beginning: one that hangs has taken the time until the next.
             next = Instant::now() + PROBE_EVERY;
-            match timeout(CONNECT_MAX, self.0.connector.connect()).await {
-                Ok(Ok(backend)) => self.put_back(backend, (Instant::now(), self.losses())),
-                Ok(Err(error)) if is_missing_schema(&error) || was_ended(&error) => {}
-                Ok(Err(_)) | Err(_) => continue,
+            let losses = self.losses();
+            let error = match timeout(CONNECT_MAX, self.0.connector.connect()).await {
+                Ok(Ok(backend)) => {
+                    self.put_back(backend, (Instant::now(), self.losses()));
+                    None
+                }
+                Ok(Err(error)) if is_missing_schema(&error) || was_ended(&error) => None,
+                Ok(Err(error)) => Some(Some(error)),
+                Err(_elapsed) => Some(None),
+            };
+            if let Some(error) = error {
+                // Of what is down may be left what takes no more, and the other way round.
+                self.0.health.failed(error.as_ref(), losses);
+                continue;
             }
             self.0.health.came_back();
             return;
@@ -353,7 +391,7 @@ impl Pool {
     }
 
     fn is_down(&self) -> bool {
-        self.0.health.is_down()
+        self.0.health.standing() == Standing::Down
     }
 
     /// The idle connections, without those that are known to be lost.

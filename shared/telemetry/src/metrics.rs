@@ -11,10 +11,12 @@ use std::{
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, text::encode},
     metrics::{
+        MetricType,
         counter::{ConstCounter, Counter},
         family::Family,
+        gauge::ConstGauge,
         histogram::Histogram,
     },
     registry::{Metric, Registry},
@@ -136,9 +138,30 @@ impl Metrics {
         help: &'static str,
         read: impl Fn() -> u64 + Send + Sync + 'static,
     ) {
-        let counted = Counted { name: format!("mayfly_{name}"), help, read: Box::new(read) };
+        let encode = move |encoder: MetricEncoder<'_>| ConstCounter::new(read()).encode(encoder);
+        self.register_asked(name, (help, MetricType::Counter), encode);
+    }
+
+    /// Adds a gauge under `mayfly_<name>` that shows how something stands when it is written.
+    pub fn register_shown(
+        &self,
+        name: &str,
+        help: &'static str,
+        read: impl Fn() -> i64 + Send + Sync + 'static,
+    ) {
+        let encode = move |encoder: MetricEncoder<'_>| ConstGauge::new(read()).encode(encoder);
+        self.register_asked(name, (help, MetricType::Gauge), encode);
+    }
+
+    fn register_asked(
+        &self,
+        name: &str,
+        (help, kind): (&'static str, MetricType),
+        encode: impl Fn(MetricEncoder<'_>) -> fmt::Result + Send + Sync + 'static,
+    ) {
+        let asked = Asked { name: format!("mayfly_{name}"), help, kind, encode: Box::new(encode) };
         let mut registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        registry.register_collector(Box::new(counted));
+        registry.register_collector(Box::new(asked));
     }
 
     /// Everything, in Prometheus' text form.
@@ -150,25 +173,23 @@ impl Metrics {
     }
 }
 
-/// A counter that somebody else counts.
-struct Counted {
+/// What somebody else knows, and is asked when it is written.
+struct Asked {
     name: String,
     help: &'static str,
-    read: Box<dyn Fn() -> u64 + Send + Sync>,
+    kind: MetricType,
+    encode: Box<dyn Fn(MetricEncoder<'_>) -> fmt::Result + Send + Sync>,
 }
 
-impl Collector for Counted {
+impl Collector for Asked {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let counter = ConstCounter::new((self.read)());
-        let encoder =
-            encoder.encode_descriptor(&self.name, self.help, None, counter.metric_type())?;
-        counter.encode(encoder)
+        (self.encode)(encoder.encode_descriptor(&self.name, self.help, None, self.kind)?)
     }
 }
 
-impl fmt::Debug for Counted {
+impl fmt::Debug for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Counted").field(&self.name).finish()
+        f.debug_tuple("Asked").field(&self.name).finish()
     }
 }
 

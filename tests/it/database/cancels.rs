@@ -22,7 +22,7 @@ const UNDER_WAY: &str = "state = 'active'";
 /// How long a statement may outlive its caller.
 const OUTLIVES_MAX: Duration = Duration::from_millis(500);
 
-/// Nothing is left of those who left: at most a pool, its control connection, one of another pool
+/// Nothing is left of those who left: at most a pool, the control connection, one of another pool
 /// and the one for revocations, all idle, no lock.
 async fn nothing_is_left(database: &Database) {
     database.waits_for("no statement is under way", 0, UNDER_WAY).await;

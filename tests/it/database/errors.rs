@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
+use database::Standing;
 use fault::{Fault, Reason};
 use sqlx::query;
-use tests::says_nothing_of_us;
+use tests::{Cluster, says_nothing_of_us, until};
 use tokio::{
     sync::Barrier,
     task::JoinSet,
@@ -16,7 +17,7 @@ use tokio::{
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{Bench, SOON, number, run};
+use super::{Bench, Database, SOON, number, run};
 
 /// Two tables that refuse many things.
 const TABLES: &str = "
@@ -121,20 +122,41 @@ async fn a_backend_that_is_ended_is_an_outage_for_who_writes_and_nothing_for_who
 }
 
 #[tokio::test]
-async fn a_database_without_a_place_left_is_unavailable_and_what_there_is_goes_on() {
-    let bench = bench(&[]).await;
+async fn a_database_without_a_place_left_has_callers_wait_for_the_connections_there_are() {
+    let bench = bench(&[("DB_WAIT_MS_MAX", "1500")]).await;
     let limit = format!("alter database {} with connection limit 3", bench.database.0);
     bench.database.sql(&limit).await;
-    let calls = (0..6).map(|_| run(&bench.pool, "select pg_sleep(0.2)"));
+    for (callers, standing) in [(3, Standing::Up), (8, Standing::Full), (8, Standing::Full)] {
+        let calls = (0..callers).map(|_| run(&bench.pool, "select pg_sleep(0.1)"));
+        for outcome in futures_util::future::join_all(calls).await {
+            outcome.unwrap();
+        }
+        assert_eq!(bench.pool.state().standing, standing);
+        assert_eq!(bench.database.ours("true").await, 3);
+    }
+
+    // They wait no longer than for any connection.
+    let calls = (0..4).map(|_| run(&bench.pool, "select pg_sleep(2.5)"));
     let outcomes = futures_util::future::join_all(calls).await;
     let (served, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
-    assert_eq!((served.len(), refused.len()), (3, 3));
+    assert_eq!((served.len(), refused.len()), (3, 1));
     for outcome in refused {
-        tells(outcome.unwrap_err(), Code::Unavailable, "DB_UNAVAILABLE");
+        tells(outcome.unwrap_err(), Code::Unavailable, "POOL_EXHAUSTED");
     }
-    for _ in 0..10 {
-        run(&bench.pool, "select 1").await.unwrap();
+
+    // Who has none has none to wait for.
+    let other = Bench::on(Database(bench.database.0.clone()), &[("DB_WAIT_MS_MAX", "60000")]);
+    for _ in 0..3 {
+        let refused = timeout(SOON, run(&other.pool, "select 1")).await.unwrap();
+        tells(refused.unwrap_err(), Code::Unavailable, "DB_UNAVAILABLE");
     }
+    let unlimited = format!("alter database {} with connection limit -1", bench.database.0);
+    bench.database.sql(&unlimited).await;
+    until("it is found out", SOON, async || {
+        [&bench, &other].iter().all(|bench| bench.pool.state().standing == Standing::Up)
+    })
+    .await;
+    run(&other.pool, "select 1").await.unwrap();
 }
 
 #[tokio::test]
@@ -150,6 +172,20 @@ async fn a_standby_is_no_database_to_write_to() {
     tells(outcome.unwrap_err(), Code::Unavailable, "DB_UNAVAILABLE");
     // Connected anew, which would find the primary.
     assert_eq!(bench.pool.state().idle, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_is_no_database_to_watch() {
+    let Some(primary) = Cluster::start().await else { return };
+    let standby = primary.follower().await;
+    let database = Database("mayfly".to_owned());
+    let bench = Bench::on(database, &[("DATABASE_URL", &standby.runtime_url())]);
+    run(&bench.pool, "select 1").await.unwrap();
+    let epoch = "select mayfly.change_epoch()";
+    tells(run(&bench.pool, epoch).await.unwrap_err(), Code::Unavailable, "DB_UNAVAILABLE");
+    assert_eq!(bench.pool.state().idle, 0);
+    standby.promote().await;
+    run(&bench.pool, epoch).await.unwrap();
 }
 
 #[tokio::test]

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use database::Standing;
 use proto::grpc::health::v1::{HealthCheckRequest, health_client::HealthClient};
-use tests::{App, Person, Proxy, told, until, world};
+use tests::{App, Person, Proxy, skip, told, until, world};
 use tokio::{task::JoinSet, time::Instant};
 use tonic::{Code, Status, transport::Endpoint};
 
-use super::{Database, reads_ada, warm_up};
+use super::{Bench, Database, SOON, reads_ada, run, warm_up};
 
 /// An answer to a call that needs no database, or needs one that is known to be down.
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -34,6 +35,13 @@ async fn is_serving(app: &App, service: &str) -> (bool, Duration) {
     let request = HealthCheckRequest { service: service.to_owned() };
     let answer = health.check(request).await.unwrap().into_inner();
     (answer.status == 1, start.elapsed())
+}
+
+/// How the database stands, as the metrics have it.
+async fn state(app: &App) -> u8 {
+    let (_status, metrics) = app.internal("/metrics").await;
+    let state = metrics.lines().find_map(|line| line.strip_prefix("mayfly_database_state "));
+    state.expect("it is told").parse().unwrap()
 }
 
 async fn healthz(app: &App) -> u16 {
@@ -103,9 +111,12 @@ async fn a_database_that_is_down_at_start_is_told_at_once_and_found_when_it_is_b
         (503, "auth: database unavailable\nuser: database unavailable\n".into())
     );
 
+    assert_eq!(state(&app).await, 2);
+
     proxy.reopen();
     serves_within(&ada, Duration::from_secs(2)).await;
     assert_eq!(app.internal("/health/ready").await.0, 200);
+    assert_eq!(state(&app).await, 0);
 }
 
 #[tokio::test]
@@ -122,6 +133,45 @@ async fn a_database_that_goes_and_comes_back_is_told_at_once_and_found_again() {
         proxy.reopen();
         serves_within(&ada, Duration::from_secs(2)).await;
     }
+}
+
+/// No way to the server says nothing of those who have come there.
+#[tokio::test]
+async fn a_connect_that_never_came_to_the_server_costs_no_connection_that_did() {
+    let database = Database(world().new_database().await);
+    let options = schema::options(&world().runtime_url(&database.0)).unwrap();
+    let Some(sockets) = options.get_socket() else {
+        skip("the server of the tests has no socket to be hidden");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let way = dir.path().join("way");
+    std::os::unix::fs::symlink(sockets, &way).unwrap();
+    let url = format!(
+        "postgres://{}@localhost:{}/{}?host={}",
+        options.get_username(),
+        options.get_port(),
+        database.0,
+        way.display()
+    );
+    let bench = Bench::on(database, &[("DATABASE_URL", &url)]);
+    let two =
+        || [run(&bench.pool, "select pg_sleep(0.2)"), run(&bench.pool, "select pg_sleep(0.2)")];
+    for outcome in futures_util::future::join_all(two()).await {
+        outcome.unwrap();
+    }
+
+    std::fs::remove_file(&way).unwrap();
+    let three = two().into_iter().chain([run(&bench.pool, "select pg_sleep(0.2)")]);
+    let outcomes = futures_util::future::join_all(three).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_err()).count(), 1, "{outcomes:?}");
+    let state = bench.pool.state();
+    assert_eq!((state.standing, state.idle), (Standing::Down, 2));
+    for outcome in futures_util::future::join_all(two()).await {
+        outcome.unwrap();
+    }
+    std::os::unix::fs::symlink(sockets, &way).unwrap();
+    until("it is up", SOON, async || bench.pool.state().standing == Standing::Up).await;
 }
 
 #[tokio::test]
