@@ -1,8 +1,11 @@
 -- changes.sweep: drops some of what has been kept for a day, and remembers up to which place.
 --
--- One sweeps at a time, and nobody waits for it.
+-- One sweeps at a time, and nobody waits for it. The place only rises: what is dropped last may lie
+-- before what was dropped first, as a transaction's age is that of its beginning.
 with log as (
-    select is_only
+    select
+        swept_xid,
+        swept_sequence
     from mayfly.change_log
     for update skip locked
 ),
@@ -30,9 +33,13 @@ dropped as (
 last as (
     select
         xid,
-        sequence,
-        count(*) over () as dropped
+        sequence
     from dropped
+    union all
+    select
+        swept_xid,
+        swept_sequence
+    from log
     order by xid desc, sequence desc
     limit 1
 )
@@ -41,4 +48,5 @@ set
     swept_xid = last.xid,
     swept_sequence = last.sequence
 from last
-returning last.dropped as "dropped!"
+where exists (select from dropped)
+returning (select count(*) from dropped) as "dropped!"

@@ -1,7 +1,8 @@
--- changes.tail: which topics have changed after a place, how far the log is settled, and whether
--- there is more that waits for an older transaction to end.
+-- changes.tail: which topics have changed after a place, which log it is and how far settled, and
+-- whether there is more that waits for an older transaction to end.
 with log as materialized (
     select
+        mayfly.change_epoch() as epoch,
         pg_snapshot_xmin(pg_current_snapshot()) as horizon,
         (
             select change.xid
@@ -11,6 +12,7 @@ with log as materialized (
         ) as newest
 )
 select
+    log.epoch as "epoch!",
     log.horizon::text::bigint as "horizon!",
     coalesce(log.newest >= log.horizon, false) as "is_unsettled!",
     next.xid::text::bigint as "xid?",

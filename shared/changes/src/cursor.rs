@@ -28,6 +28,11 @@ pub(crate) struct Stand {
     pub(crate) swept: Place,
 }
 
+impl Place {
+    /// Before everything.
+    pub(crate) const START: Self = Self { xid: 0, sequence: 0 };
+}
+
 impl Stand {
     /// The place up to which nothing can appear any more.
     pub(crate) fn settled(&self) -> Place {

@@ -5,13 +5,13 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use clock::Clock;
-use database::{Pool, Result, Settings};
+use database::{Pool, Result, Settings, Sweeper};
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
@@ -39,12 +39,6 @@ const TAIL_MAX: usize = 1000;
 /// Reads of the log at a time in one process; the calls need connections as well.
 const READS_MAX: usize = 4;
 
-/// One append in so many has the log swept; the first of a process does.
-const SWEEP_EVERY: u64 = 64;
-
-/// Batches of one sweep.
-const SWEEPS_MAX: usize = 20;
-
 /// What all functions of one process share of the change log.
 #[derive(Clone)]
 pub struct Hub(Arc<Inner>);
@@ -62,7 +56,7 @@ struct Inner {
     reads: Arc<Semaphore>,
     is_notifying: AtomicBool,
     notify_from: Mutex<Instant>,
-    appended: AtomicU64,
+    sweeper: Sweeper,
 }
 
 #[derive(Default)]
@@ -98,7 +92,7 @@ impl Hub {
             reads: Arc::new(Semaphore::new(READS_MAX)),
             is_notifying: AtomicBool::new(false),
             notify_from: Mutex::new(Instant::now()),
-            appended: AtomicU64::new(0),
+            sweeper: Sweeper::default(),
         }))
     }
 
@@ -146,11 +140,7 @@ impl Hub {
     /// Something was appended and is committed: looks, and has the other processes look.
     pub(crate) fn appended(&self, pool: &Pool) {
         self.look_soon();
-        let is_sweep_due =
-            self.0.appended.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP_EVERY);
-        if is_sweep_due {
-            self.0.tasks.spawn(sweep(pool.clone()));
-        }
+        self.0.sweeper.added(pool, |pool| async move { store::sweep(&pool).await });
         if !self.0.is_notifying.swap(true, Ordering::SeqCst) {
             self.0.tasks.spawn(self.clone().notify(pool.clone()));
         }
@@ -209,10 +199,11 @@ impl Hub {
     }
 
     /// Tells the watchers of what has changed since the last look.
-    async fn look(&self, pool: &Pool, tail: &mut Option<Place>) -> Result<Seen> {
-        let Some(mut place) = tail.take() else {
+    async fn look(&self, pool: &Pool, tail: &mut Option<(Uuid, Place)>) -> Result<Seen> {
+        let Some((epoch, mut place)) = tail.take() else {
             // The first look only finds the end. Whoever read before may have missed something.
-            *tail = Some(store::stand(pool).await?.settled());
+            let end = store::tail(pool, Place::START, 0).await?;
+            *tail = Some((end.epoch, Place { xid: end.horizon, sequence: 0 }));
             self.watchers().tell_all();
             return Ok(Seen::Some);
         };
@@ -220,8 +211,8 @@ impl Hub {
         let mut has_seen_some = false;
         loop {
             let seen = store::tail(pool, place, rows_max).await;
-            let seen = seen.inspect_err(|_error| *tail = Some(place))?;
-            if seen.horizon < place.xid {
+            let seen = seen.inspect_err(|_error| *tail = Some((epoch, place)))?;
+            if seen.epoch != epoch || seen.horizon < place.xid {
                 // It is not the log it was: the next look is a first one.
                 return Ok(Seen::Some);
             }
@@ -235,7 +226,7 @@ impl Hub {
             let topics: HashSet<_> = seen.topics.into_iter().map(|(_place, topic)| topic).collect();
             self.watchers().tell(&topics);
             if is_all {
-                *tail = Some(place);
+                *tail = Some((epoch, place));
                 return Ok(match (seen.is_unsettled, has_seen_some) {
                     (false, _) => Seen::All,
                     (true, true) => Seen::Some,
@@ -268,20 +259,6 @@ fn failure(
         Ok(Ok(_seen)) => None,
         Ok(Err(error)) => Some(error),
         Err(elapsed) => Some(elapsed),
-    }
-}
-
-async fn sweep(pool: Pool) {
-    for _batch in 0..SWEEPS_MAX {
-        match store::sweep(&pool).await {
-            Ok(0) => return,
-            Ok(_dropped) => {}
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "sweeping the change log failed");
-                return;
-            }
-        }
     }
 }
 

@@ -78,7 +78,15 @@ async fn connect(hub: &Hub) -> sqlx::Result<PgListener> {
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
+    start_listening(&mut listener).await?;
     Ok(listener)
+}
+
+/// Said once it listens, and not as options of the connect, which a pooler may refuse.
+async fn start_listening(listener: &mut PgListener) -> sqlx::Result<()> {
+    let limits = raw_sql(include_str!("../../../queries/changes/start_listening.sql"));
+    (&mut *listener).execute(limits).await?;
+    Ok(())
 }
 
 /// Hears until the connection ends, or nobody is at the other end of it.

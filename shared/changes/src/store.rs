@@ -24,6 +24,9 @@ pub(crate) struct Change {
 /// The end of the log, after a place.
 #[derive(Debug)]
 pub(crate) struct Tail {
+    /// Which log it is.
+    pub(crate) epoch: Uuid,
+    /// The oldest transaction that may still append.
     pub(crate) horizon: i64,
     /// Whether there is more, behind a transaction that runs.
     pub(crate) is_unsettled: bool,
@@ -50,12 +53,6 @@ pub(crate) async fn notify(db: impl PgExecutor<'_>, sender: &str) -> Result<()> 
     Ok(())
 }
 
-pub(crate) async fn stand(db: impl PgExecutor<'_>) -> Result<Stand> {
-    let row = query_file!("../../queries/changes/stand.sql").fetch_one(db).await?;
-    let swept = Place { xid: row.swept_xid, sequence: row.swept_sequence };
-    Ok(Stand { epoch: row.epoch, horizon: row.horizon, swept })
-}
-
 pub(crate) async fn read(
     db: impl PgExecutor<'_>,
     topics: &[String],
@@ -66,7 +63,7 @@ pub(crate) async fn read(
         query_file!("../../queries/changes/read.sql", topics, after.xid, after.sequence, rows_max)
             .fetch_all(db)
             .await?;
-    let mut stand = Stand { epoch: Uuid::nil(), horizon: 0, swept: Place { xid: 0, sequence: 0 } };
+    let mut stand = Stand { epoch: Uuid::nil(), horizon: 0, swept: Place::START };
     let mut changes = Vec::with_capacity(rows.len());
     for row in rows {
         let swept = Place { xid: row.swept_xid, sequence: row.swept_sequence };
@@ -83,9 +80,10 @@ pub(crate) async fn tail(db: impl PgExecutor<'_>, after: Place, rows_max: i64) -
     let rows = query_file!("../../queries/changes/tail.sql", after.xid, after.sequence, rows_max)
         .fetch_all(db)
         .await?;
-    let mut tail = Tail { horizon: 0, is_unsettled: false, topics: Vec::with_capacity(rows.len()) };
+    let topics = Vec::with_capacity(rows.len());
+    let mut tail = Tail { epoch: Uuid::nil(), horizon: 0, is_unsettled: false, topics };
     for row in rows {
-        (tail.horizon, tail.is_unsettled) = (row.horizon, row.is_unsettled);
+        (tail.epoch, tail.horizon, tail.is_unsettled) = (row.epoch, row.horizon, row.is_unsettled);
         if let (Some(xid), Some(sequence), Some(topic)) = (row.xid, row.sequence, row.topic) {
             tail.topics.push((Place { xid, sequence }, topic));
         }
@@ -94,7 +92,7 @@ pub(crate) async fn tail(db: impl PgExecutor<'_>, after: Place, rows_max: i64) -
 }
 
 /// How many entries were dropped.
-pub(crate) async fn sweep(db: impl PgExecutor<'_>) -> Result<i64> {
+pub(crate) async fn sweep(db: impl PgExecutor<'_>) -> Result<u64> {
     let dropped = query_file_scalar!("../../queries/changes/sweep.sql").fetch_optional(db).await?;
-    Ok(dropped.unwrap_or_default())
+    Ok(dropped.unwrap_or_default().unsigned_abs())
 }

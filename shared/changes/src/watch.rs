@@ -119,7 +119,9 @@ impl Log {
         // Told of changes from before the first read, so that none falls between the two.
         let watcher = self.hub.watcher(&self.pool, topics.into());
         let leave = self.hub.read().await;
-        let stand = in_time(async { Ok(store::stand(&self.pool).await?) }).await?;
+        // Nothing is read of no topics but how the log stands.
+        let stand = async { Ok(store::read(&self.pool, &[], Place::START, 0).await?) };
+        let (stand, _nothing) = in_time(stand).await?;
         let (epoch, place) = match from {
             None => (stand.epoch, stand.settled()),
             Some((epoch, place)) if stand.keeps(epoch, place) => (epoch, place),

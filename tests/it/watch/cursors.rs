@@ -4,7 +4,7 @@ use proto::user::v1::ListProfilesRequest;
 use tests::{App, until};
 use tonic::{Code, Status};
 
-use super::{LIMIT, Watching, create, say, settles, told};
+use super::{LIMIT, Watching, create, delete, say, settles, told};
 
 fn refused(watching: Result<Watching, Status>) -> (Code, String, Vec<String>) {
     let status = watching.map(|_watching| ()).unwrap_err();
@@ -82,6 +82,41 @@ async fn a_cursor_is_told_when_it_is_older_than_the_log() {
     assert_eq!(anew.until_caught_up().await, [told(&said)]);
 }
 
+/// Drops what is a day old: a process does so with its first append.
+async fn is_swept(database: &str, left: i64) {
+    let app = App::builder().database(database).with("DB_WAIT_MS_MAX", "10000").start().await;
+    settles(&app).await;
+    create(&app.person("bob-uid"), "bob").await;
+    delete(&app.person("bob-uid")).await;
+    let of_ada = "select count(*) from mayfly.change where key = 'ada-uid'";
+    until("the log is swept", LIMIT, || async { app.sql_count(of_ada).await == left }).await;
+    app.stopped().await;
+}
+
+/// Transactions are as old as their beginning, and not in the order of their places.
+#[tokio::test]
+async fn a_cursor_that_is_older_than_the_log_stays_so() {
+    let app = App::start().await;
+    let ada = app.person("ada-uid");
+    let mut watching = Watching::begin(&ada, &[]).await;
+    watching.until_caught_up().await;
+    create(&ada, "ada").await;
+    watching.next().await;
+    let old = watching.cursor.clone();
+    say(&ada, "older than what is before it").await;
+    drop(watching);
+
+    for (place, left) in [("max", 1), ("min", 0)] {
+        app.sql(&format!(
+            "update mayfly.change set create_time = create_time - interval '25 hours'
+             where sequence = (select {place}(sequence) from mayfly.change where key = 'ada-uid')"
+        ))
+        .await;
+        is_swept(&app.database, left).await;
+        assert_eq!(refused(Watching::resume(&ada, &[], &old).await), expired());
+    }
+}
+
 #[tokio::test]
 async fn a_cursor_of_another_log_is_as_good_as_too_old() {
     let app = App::start().await;
@@ -92,8 +127,7 @@ async fn a_cursor_of_another_log_is_as_good_as_too_old() {
     app.sql("update mayfly.change_log set id = gen_random_uuid()").await;
     assert_eq!(refused(Watching::resume(&ada, &[], &watching.cursor).await), expired());
 
-    // One who was watching all the while is told with the next change.
-    say(&ada, "in another log").await;
+    // One who was watching all the while is told without a change to wait for.
     let status = watching.try_next().await.unwrap_err();
     assert_eq!(tests::told(&status).reason, "CURSOR_EXPIRED");
     let mut anew = Watching::begin(&ada, &[]).await;
