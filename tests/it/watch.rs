@@ -33,6 +33,7 @@ enum Told {
 struct Watching {
     stream: Streaming<WatchProfilesResponse>,
     cursor: String,
+    has_caught_up: bool,
 }
 
 impl Watching {
@@ -44,18 +45,27 @@ impl Watching {
         let user_ids = user_ids.iter().map(ToString::to_string).collect();
         let request = WatchProfilesRequest { user_ids, cursor: cursor.to_owned() };
         let answer = timeout(LIMIT, person.user().watch_profiles(request)).await.unwrap()?;
-        Ok(Self { stream: answer.into_inner(), cursor: cursor.to_owned() })
+        let (stream, cursor) = (answer.into_inner(), cursor.to_owned());
+        Ok(Self { stream, cursor, has_caught_up: false })
     }
 
+    /// What is told next. Said once more, that nothing is left moves the cursor only: behind an
+    /// entry of what was told before it could be read.
     async fn try_next(&mut self) -> Result<Told, Status> {
-        let message = timeout(LIMIT, self.stream.message()).await.expect("a message in time");
-        let message = message?.expect("a watch ends with a status");
-        self.cursor = message.cursor;
-        Ok(match message.event {
-            Some(Event::Profile(profile)) => Told::Profile(profile.user_id, profile.etag),
-            Some(Event::GoneUserId(user_id)) => Told::Gone(user_id),
-            None => Told::CaughtUp,
-        })
+        loop {
+            let message = timeout(LIMIT, self.stream.message()).await.expect("a message in time");
+            let message = message?.expect("a watch ends with a status");
+            self.cursor = message.cursor;
+            return Ok(match message.event {
+                Some(Event::Profile(profile)) => Told::Profile(profile.user_id, profile.etag),
+                Some(Event::GoneUserId(user_id)) => Told::Gone(user_id),
+                None if self.has_caught_up => continue,
+                None => {
+                    self.has_caught_up = true;
+                    Told::CaughtUp
+                }
+            });
+        }
     }
 
     async fn next(&mut self) -> Told {
@@ -84,7 +94,13 @@ impl Watching {
         }
     }
 
-    /// Insists that nothing is told for a while.
+    /// Insists that nothing is told for longer than the log is left alone.
+    async fn tells_nothing(&mut self) {
+        let told = timeout(Duration::from_millis(1500), self.next()).await;
+        assert!(told.is_err(), "{told:?}");
+    }
+
+    /// Insists that there is no message for a while, not even one that tells nothing.
     async fn is_silent(&mut self) {
         let told = timeout(Duration::from_millis(300), self.stream.message()).await;
         assert!(told.is_err(), "{told:?}");

@@ -6,6 +6,17 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub(crate) struct Told(HashMap<String, Last>);
 
+/// What an entry of the log is to whoever watches.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Entry {
+    /// It is to be told.
+    News,
+    /// It was told already, and would be again to whoever goes on from before it.
+    Old,
+    /// What has followed it has an entry of its own, which comes or has come.
+    Followed,
+}
+
 #[derive(Debug, Eq, PartialEq)]
 enum Last {
     Unknown,
@@ -30,16 +41,20 @@ impl Told {
         is_news
     }
 
-    /// The same where an entry of the log says that `key` has become `change`. If it stands at
-    /// another version, that one has an entry of its own, which comes or has come.
-    pub(crate) fn is_news_by(
+    /// The same where an entry of the log says that `key` has become `change`.
+    pub(crate) fn entry(
         &mut self,
         key: &str,
         change: Option<&[u8]>,
         version: Option<&[u8]>,
-    ) -> bool {
-        let is_other = version.is_some() && version != change;
-        !is_other && self.is_news(key, version)
+    ) -> Entry {
+        if version.is_some() && version != change {
+            Entry::Followed
+        } else if self.is_news(key, version) {
+            Entry::News
+        } else {
+            Entry::Old
+        }
     }
 }
 
@@ -57,10 +72,11 @@ mod tests {
     #[test]
     fn a_version_is_told_once_by_the_entry_that_made_it() {
         let mut told = told();
-        assert!(!told.is_news_by("ada", ONE, TWO), "the second has its own entry");
-        assert!(told.is_news_by("ada", TWO, TWO));
-        assert!(!told.is_news_by("ada", ONE, TWO), "the first to begin was the last to commit");
-        assert!(!told.is_news_by("ada", None, TWO), "what the entry said is erased");
+        assert_eq!(told.entry("ada", ONE, TWO), Entry::Followed, "the second has its own entry");
+        assert_eq!(told.entry("ada", TWO, TWO), Entry::News);
+        // The first to begin was the last to commit; what the entry said is erased.
+        assert_eq!(told.entry("ada", ONE, TWO), Entry::Followed);
+        assert_eq!(told.entry("ada", None, TWO), Entry::Followed);
     }
 
     #[test]
@@ -68,23 +84,25 @@ mod tests {
         let mut told = told();
         assert!(told.is_news("ada", ONE) && told.is_news("bob", None));
         assert!(!told.is_news("ada", ONE), "named twice");
-        assert!(!told.is_news_by("ada", ONE, ONE));
-        assert!(!told.is_news_by("bob", None, None));
-        assert!(told.is_news_by("bob", ONE, ONE));
+        assert_eq!(told.entry("ada", ONE, ONE), Entry::Old);
+        assert_eq!(told.entry("bob", None, None), Entry::Old);
+        assert_eq!(told.entry("bob", ONE, ONE), Entry::News);
     }
 
     #[test]
     fn whoever_is_gone_is_told_whichever_entry_comes_first() {
         let mut told = told();
-        assert!(told.is_news_by("ada", ONE, None));
-        assert!(!told.is_news_by("ada", TWO, None));
-        assert!(!told.is_news_by("ada", None, None));
+        assert_eq!(told.entry("ada", ONE, None), Entry::News);
+        assert_eq!(told.entry("ada", TWO, None), Entry::Old);
+        assert_eq!(told.entry("ada", None, None), Entry::Old);
     }
 
     #[test]
     fn of_those_who_are_not_named_nothing_is_remembered() {
         let mut told = told();
-        assert!(told.is_news_by("eve", None, None) && told.is_news_by("eve", None, None));
+        for _again in 0..2 {
+            assert_eq!(told.entry("eve", None, None), Entry::News);
+        }
         assert_eq!(told.0.len(), 2);
     }
 }

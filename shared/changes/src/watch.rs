@@ -17,7 +17,7 @@ use crate::{
     cursor::{Cursors, Place, Stand},
     hub::Watcher,
     store::{self, Change, READ_MAX},
-    told::Told,
+    told::{Entry, Told},
 };
 
 /// Changes that are read at a time.
@@ -82,14 +82,23 @@ struct Watch<S> {
     progress: Progress,
 }
 
-/// What one read has found, and each message with the place it goes on after.
-type Next<M> = (Stand, Vec<Change>, Vec<(Place, M)>);
+/// What one read has found, and what is told of it.
+type Next<M> = (Stand, Vec<Change>, Telling<M>);
+
+/// What is told of some changes.
+struct Telling<M> {
+    /// Each message with the place it goes on after.
+    messages: Vec<(Place, M)>,
+    /// Whether the last of them were told before: whoever goes on from the last message would be
+    /// told again.
+    ends_with_old: bool,
+}
 
 /// How far a watch has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Progress {
-    /// There is more to read.
-    Behind { has_caught_up: bool },
+    /// There is more to read, and at its end perhaps to be said that nothing is left.
+    Behind { owes_end: bool },
     /// There was nothing more to read.
     CaughtUp,
 }
@@ -129,7 +138,7 @@ impl Log {
         };
         let keys = subject.keys();
         let told = Told::nothing(&keys);
-        let (log, progress) = (self.clone(), Progress::Behind { has_caught_up: false });
+        let (log, progress) = (self.clone(), Progress::Behind { owes_end: true });
         let mut watch = Watch { log, watcher, subject, told, cursors, epoch, place, progress };
         let snapshot = match from {
             None => in_time(watch.snapshot(keys)).await?,
@@ -169,22 +178,34 @@ impl<S: Subject> Watch<S> {
         Ok(messages)
     }
 
-    /// Tells what has become of what changed, each message with the place it goes on after.
-    async fn tell(&mut self, changes: &[Change]) -> Result<Vec<(Place, S::Message)>, Fault> {
+    /// Tells what has become of what changed.
+    async fn tell(&mut self, changes: &[Change]) -> Result<Telling<S::Message>, Fault> {
         let mut keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
         keys.sort_unstable();
         keys.dedup();
         let standing = self.read(&keys).await?;
-        let mut messages = Vec::new();
+        let last: HashMap<_, _> =
+            changes.iter().map(|change| (&change.key, change.place)).collect();
+        let mut telling = Telling { messages: Vec::new(), ends_with_old: false };
         for Change { key, payload, place } in changes {
             let now = standing.get(key);
-            let version = now.map(|now| &*now.version);
-            if self.told.is_news_by(key, payload.as_deref(), version) {
-                let message = now.map(|now| now.message.clone());
-                messages.push((*place, message.unwrap_or_else(|| self.subject.gone(key))));
+            // Who is gone is told so by the last entry, or whoever goes on from there is told again.
+            if now.is_none() && last.get(key) != Some(place) {
+                continue;
+            }
+            let entry = self.told.entry(key, payload.as_deref(), now.map(|now| &*now.version));
+            match entry {
+                Entry::News => {
+                    let message = now.map(|now| now.message.clone());
+                    let message = message.unwrap_or_else(|| self.subject.gone(key));
+                    telling.messages.push((*place, message));
+                    telling.ends_with_old = false;
+                }
+                Entry::Old => telling.ends_with_old = true,
+                Entry::Followed => {}
             }
         }
-        Ok(messages)
+        Ok(telling)
     }
 
     async fn read(&self, keys: &[String]) -> Result<HashMap<String, Standing<S::Message>>, Fault> {
@@ -217,19 +238,23 @@ impl<S: Subject> Watch<S> {
     async fn next(&mut self) -> Result<Vec<S::Message>, Fault> {
         if self.progress == Progress::CaughtUp {
             self.watcher.changed().await;
-            self.progress = Progress::Behind { has_caught_up: true };
+            self.progress = Progress::Behind { owes_end: false };
         }
         let leave = self.log.hub.read().await;
-        let (stand, changes, told) = in_time(self.changes()).await?;
+        let (stand, changes, telling) = in_time(self.changes()).await?;
         drop(leave);
 
-        let told = told.into_iter().map(|(place, message)| self.with_cursor(message, place));
+        if telling.ends_with_old {
+            self.progress = Progress::Behind { owes_end: true };
+        }
+        let told = telling.messages.into_iter();
+        let told = told.map(|(place, message)| self.with_cursor(message, place));
         let mut messages: Vec<_> = told.collect();
         match changes.last() {
             Some(last) if changes.len() == BATCH_MAX => self.place = last.place,
             _ => {
                 self.place = stand.settled();
-                if self.progress == (Progress::Behind { has_caught_up: false }) {
+                if self.progress == (Progress::Behind { owes_end: true }) {
                     messages.push(self.with_cursor(S::Message::default(), self.place));
                 }
                 self.progress = Progress::CaughtUp;
@@ -246,11 +271,11 @@ impl<S: Subject> Watch<S> {
         if !stand.keeps(self.epoch, self.place) {
             return Err(Reason::CursorExpired.into());
         }
-        let told = match changes.as_slice() {
-            [] => Vec::new(),
+        let telling = match changes.as_slice() {
+            [] => Telling { messages: Vec::new(), ends_with_old: false },
             changes => self.tell(changes).await?,
         };
-        Ok((stand, changes, told))
+        Ok((stand, changes, telling))
     }
 
     fn with_cursor(&self, mut message: S::Message, place: Place) -> S::Message {

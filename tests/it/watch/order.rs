@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, raw_sql};
 use tests::App;
 
-use super::{Told, Watching, create, gone, say, told};
+use super::{Told, Watching, create, delete, gone, say, settles, told};
 
 async fn run(connection: &mut PgConnection, statements: &str) {
     raw_sql(AssertSqlSafe(statements.to_owned())).execute(connection).await.unwrap();
@@ -34,7 +34,7 @@ async fn the_first_to_begin_and_last_to_commit_is_not_overlooked() {
     let bobs = say(&bob, "committed first").await;
 
     // What has begun earlier may still come, and would be overlooked by whoever went past it.
-    watching.is_silent().await;
+    watching.tells_nothing().await;
     let mut resumed = Watching::resume(&bob, &both, &watching.cursor).await.unwrap();
     assert_eq!(resumed.next().await, Told::CaughtUp);
     let mut from_there = Watching::resume(&bob, &both, &resumed.cursor).await.unwrap();
@@ -65,7 +65,7 @@ async fn of_two_changes_to_one_profile_the_last_to_commit_is_the_last_told() {
     run(&mut first, &format!("{}; commit", change("ada-uid", last))).await;
 
     assert_eq!(watching.next().await, Told::Profile("ada-uid".into(), last.into()));
-    watching.is_silent().await;
+    watching.tells_nothing().await;
     let after = say(&ada, "after both").await;
     assert_eq!(watching.next().await, told(&after));
 }
@@ -82,4 +82,61 @@ async fn what_is_rolled_back_is_not_told() {
     let created = create(&ada, "ada").await;
     assert_eq!(watching.next().await, told(&created));
     watching.is_silent().await;
+}
+
+/// Insists that whoever goes on from where `watching` has come is told nothing again.
+async fn goes_on_without_repeats(app: &App, watching: &mut Watching) {
+    settles(app).await;
+    // The word that moves the cursor behind what was told already, if there is one.
+    watching.tells_nothing().await;
+    let ada = app.person("ada-uid");
+    let mut resumed = Watching::resume(&ada, &[], &watching.cursor).await.unwrap();
+    assert_eq!(resumed.until_caught_up().await, []);
+}
+
+#[tokio::test]
+async fn who_has_changed_and_gone_is_told_once_over_a_resume() {
+    let app = App::start().await;
+    let ada = app.person("ada-uid");
+    create(&ada, "ada").await;
+    let mut watching = Watching::begin(&ada, &[]).await;
+    watching.until_caught_up().await;
+
+    // Both are read at once, when this ends.
+    let mut slow = app.owner().await;
+    run(&mut slow, "begin; select pg_current_xact_id()").await;
+    say(&ada, "the last words").await;
+    delete(&ada).await;
+    run(&mut slow, "commit").await;
+    assert_eq!(watching.next().await, gone("ada-uid"));
+    goes_on_without_repeats(&app, &mut watching).await;
+}
+
+#[tokio::test]
+async fn what_was_told_before_its_entry_could_be_read_is_told_once_over_a_resume() {
+    let app = App::start().await;
+    let ada = app.person("ada-uid");
+    create(&ada, "ada").await;
+    let mut watching = Watching::begin(&ada, &[]).await;
+    watching.until_caught_up().await;
+
+    // The first entry is read when the person is gone, and the second, which says so, later.
+    let (mut first, mut second) = (app.owner().await, app.owner().await);
+    run(&mut first, "begin; select pg_current_xact_id()").await;
+    say(&ada, "the last words").await;
+    run(&mut second, "begin; select pg_current_xact_id()").await;
+    delete(&ada).await;
+    run(&mut first, "commit").await;
+    assert_eq!(watching.next().await, gone("ada-uid"));
+    run(&mut second, "commit").await;
+    goes_on_without_repeats(&app, &mut watching).await;
+
+    // So is what a snapshot has told.
+    let mut slow = app.owner().await;
+    run(&mut slow, "begin; select pg_current_xact_id()").await;
+    let created = create(&ada, "ada").await;
+    let mut watching = Watching::begin(&ada, &[]).await;
+    assert_eq!(watching.until_caught_up().await, [told(&created)]);
+    run(&mut slow, "commit").await;
+    goes_on_without_repeats(&app, &mut watching).await;
 }
