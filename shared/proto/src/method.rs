@@ -15,7 +15,7 @@ pub struct Method {
     pub name: &'static str,
     /// Says which side streams.
     pub kind: Kind,
-    /// Says what the chassis enforces.
+    /// Says what is promised of it.
     pub rule: Rule,
     /// Translates its messages for those who call it in JSON; absent for streams and for gRPC's own
     /// services, which are not called so.
@@ -39,7 +39,8 @@ pub enum Kind {
     BidiStream,
 }
 
-/// What the chassis enforces for an RPC.
+/// What is promised of an RPC. The chassis enforces it, but for priority and rate, which no layer reads
+/// yet.
 #[derive(Debug)]
 pub struct Rule {
     /// Says who may call.
