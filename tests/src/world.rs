@@ -155,8 +155,12 @@ fn postgres(env: &Env) -> (Postgres, Option<Container>) {
     match env.get("MAYFLY_TEST_POSTGRES") {
         None => {
             let postgres = find_or_start(&options);
-            let postgres =
-                postgres.unwrap_or_else(|error| panic!("the tests need a Postgres: {error}"));
+            let postgres = postgres.unwrap_or_else(|error| {
+                panic!(
+                    "the tests need a Postgres: {error}\nor have one in a container: \
+                     MAYFLY_TEST_POSTGRES=docker, and --features tests/docker"
+                )
+            });
             say(postgres.origin());
             (postgres, None)
         }

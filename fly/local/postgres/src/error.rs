@@ -12,8 +12,8 @@ pub enum Error {
     /// There are no binaries to start.
     #[error(
         "no Postgres found on this machine:\n  {}\ninstall one (`apt-get install postgresql`, \
-         `brew install postgresql`), name one by PG_BIN or DATABASE_URL, or use Docker with \
-         MAYFLY_TEST_POSTGRES=docker",
+         `brew install postgresql`), or name its binaries' \
+         directory by PG_BIN; `cargo dev` takes a DATABASE_URL as well",
         list(skipped)
     )]
     Missing {
