@@ -16,7 +16,7 @@ use tonic::{
 
 use crate::{Server, world};
 
-/// Calls a second of those who are signed in: the neighbour of the guarantees.
+/// Calls a second of those who are signed in, and must notice nothing.
 const GOOD_RATE: u64 = 50;
 
 /// Connections that forged tokens come over.

@@ -73,7 +73,7 @@ impl Error {
     }
 }
 
-/// What a SQLSTATE means to a caller; group D of the guarantees lists them.
+/// What a SQLSTATE means to a caller; `tests/it/database` provokes them.
 fn of_sqlstate(code: &str) -> Reason {
     match code {
         "23505" => Reason::AlreadyExists,

@@ -215,7 +215,7 @@ impl Reason {
 
     /// The reason to give for a code that came from below us, without a reason of ours.
     ///
-    /// These are tonic's own refusals; guarantees.md says what each should have been.
+    /// These are tonic's own refusals, some of which have another code than they should.
     pub(crate) fn of_foreign(code: Code) -> Self {
         match code {
             Code::Cancelled => Self::Cancelled,
