@@ -19,7 +19,7 @@ Options:
   --issuer URL         where the issuer answers (http://127.0.0.1:9099)
   --token TOKEN        calls as this person, not as the issuer's developer@example.com
   --key KEY            the idempotency key; a fresh one unless given
-  --list               tells every RPC, and what its rule says
+  --list               tells every RPC: who may call, its deadline, what a repeat does
   --help               tells this
 
 Exit code: 0, or 1 if the call failed, 64 if the command line is wrong, 69 if nobody answers.";

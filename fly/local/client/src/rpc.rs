@@ -30,7 +30,7 @@ fn short(method: &Method) -> String {
     }
 }
 
-/// Tells every RPC with what its rule says.
+/// Tells every RPC with who may call it, its deadline, and what a repeat does.
 pub(crate) fn list() -> String {
     let mut out = String::new();
     let width = METHODS.iter().map(|method| short(method).len()).max().unwrap_or_default();

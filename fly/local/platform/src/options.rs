@@ -66,9 +66,12 @@ Options:
   --remote-database    uses a DATABASE_URL that is not on this machine
   --help               tells this
 
-With DATABASE_URL set, that database is used and no Postgres is started.
+With DATABASE_URL set, that database is migrated and used, and no Postgres is started.
 PG_BIN names the directory of the Postgres binaries, if they are not found.
-Settings of the functions are taken from the environment; a function's --help lists them.";
+Settings of the functions are taken from the environment; a function's --help lists them.
+
+Exit codes: 0 it was told to stop; 64 wrong use; 69 a port, Postgres or a build is not to be had, or
+--data is in use; 70 a bug; 78 a setting is wrong.";
 
 impl Default for Options {
     fn default() -> Self {

@@ -26,7 +26,7 @@ Usage: bench [OPTIONS]
   --calls N         calls per round (100000)
   --rounds N        rounds of each server, in turn (5)
   --user PATH       also measures the `user` function's binary
-  --json            one JSON object instead of a table";
+  --json            the report on one line";
 
 struct Asked {
     connections: usize,
