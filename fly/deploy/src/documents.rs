@@ -29,7 +29,7 @@ Generated from the code by `cargo fly settings`; do not edit.
 
 A function reads its settings once, when it starts, from the environment, and under it from the TOML file that `MAYFLY_CONFIG` names (the same names in lower case).
 All that is wrong is told at once on standard error, one name per line and never a value, and the process ends with exit code 78 before it has bound anything.
-`<function> check` does only that; `<function> --help` prints this table.
+`<function> check` does only that; `<function> --help` prints names, defaults and what they set.
 
 The first table is every function's; those after it are read by one function alone, and so by `all`.
 "
@@ -65,7 +65,7 @@ fn table(settings: &[Declared]) -> String {
 
 fn env_file() -> String {
     let mut file = "\
-# The settings of a function, for `docker run --env-file` and compose.
+# The settings of a function, for `docker run --env-file`.
 # Generated from the code by `cargo fly settings`; copy it to .env and edit the copy.
 # Docker takes a line as it is: no quotes, no comment behind a value.
 "

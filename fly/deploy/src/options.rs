@@ -35,7 +35,7 @@ Options:
   --help             tells this
 
 Exit codes: 0 done; 1 it did not hold, or there is drift; 64 wrong use; 69 Fly or flyctl cannot be
-reached; 78 a file, a setting or a secret is missing or wrong; 130 and 143 interrupted.";
+reached; 70 a bug; 78 a file, a setting or a secret is missing or wrong; 130 and 143 interrupted.";
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -49,7 +49,7 @@ pub struct Limits {
     pub streams_max: u32,
     /// `MAX_WATCHES`: streams at a time; they may last for hours, and are counted by themselves.
     pub watches_max: usize,
-    /// `MAX_DEADLINE_MS`: the ceiling over every rule's deadline.
+    /// `MAX_DEADLINE_MS`: the ceiling over the deadline of every rule but a stream's.
     pub deadline_max: Duration,
     /// `PREFACE_MS_MAX`: how long a client may take to say what it speaks.
     pub preface_max: Duration,
@@ -153,7 +153,7 @@ impl Limits {
             "MAX_DEADLINE_MS",
             "60000",
             1..=3_600_000,
-            "the ceiling over every rule's deadline, in ms",
+            "the ceiling over the deadline of every rule but a stream's, in ms",
         );
         let (preface_max, body_idle_max) = patience(reader);
         let connection_age_max = reader.secs(
