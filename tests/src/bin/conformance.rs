@@ -2,7 +2,7 @@
 //! function and against a server of hyper alone; a table of what is allowed and what each makes of
 //! it. `--serve` keeps both there, for other people's suites.
 
-#![expect(clippy::print_stdout, reason = "a command tells what it found")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command tells what it found")]
 
 use std::process::ExitCode;
 
@@ -13,18 +13,37 @@ use tests::{
 };
 use tokio::runtime::Builder;
 
+const HELP: &str = "\
+Usage: conformance [--serve]
+
+  --serve    keeps both servers there until Ctrl-C, instead of trying the cases
+  --help     tells this
+
+Exit codes: 0 hyper alone does no case better; 1 it does; 64 wrong use.";
+
 fn main() -> ExitCode {
-    // The server is this program once more.
-    let first = std::env::args().nth(1);
-    if first.as_deref() == Some("serve") {
-        return chassis::run("user", user::service);
-    }
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let is_kept = match arguments[..] {
+        // The server is this program once more.
+        ["serve"] => return chassis::run("user", user::service),
+        [] => false,
+        ["--serve"] => true,
+        ["--help"] => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{HELP}");
+            return ExitCode::from(64);
+        }
+    };
     let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let this = std::env::current_exe().expect("this program");
         let server = Server::start(&this, &world().new_database().await);
         let plain = Plain::start().await;
-        if first.as_deref() == Some("--serve") {
+        if is_kept {
             println!("ours: {}, /healthz\nhyper alone: {}", server.address, plain.address);
             tokio::signal::ctrl_c().await.expect("a signal");
             return ExitCode::SUCCESS;

@@ -4,8 +4,9 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command tells what it found")]
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, os::unix::fs::symlink, path::PathBuf, process::ExitCode};
 
+use tempfile::TempDir;
 use tests::faults::{Case, Field, Seen, Size, cases};
 use tokio::runtime::Builder;
 
@@ -15,14 +16,21 @@ Usage: faults [OPTIONS] [PART OF A NAME]
 Only the cases whose names hold the part are run; without one, all.
 
   --short          runs them small, as the suite does
-  --server PATH    against this binary of the user function, not the one that is built in";
+  --server PATH    against this binary of the user function, not the one that is built in
+  --help           tells this
+
+Exit codes: 0 all was as expected; 1 it was not; 64 wrong use.";
+
+/// What this program is called where it is the server: its own arguments are names of cases, one of
+/// which may be what a function is told to do.
+const FUNCTION: &str = "user";
 
 fn main() -> ExitCode {
-    // The server is this program once more.
-    if matches!(std::env::args().nth(1).as_deref(), Some("serve" | "migrate")) {
-        return chassis::run("user", user::service);
+    let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    if called.file_name().is_some_and(|name| name == FUNCTION) {
+        return chassis::run(FUNCTION, user::service);
     }
-    let mut binary = std::env::current_exe().expect("this program");
+    let (_place, mut binary) = function().expect("a link to this program");
     let (mut size, mut part) = (Size::Full, String::new());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -45,6 +53,14 @@ fn main() -> ExitCode {
     }
     let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
     if runtime.block_on(run(binary, size, &part)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// This program under the name of the function, and the place where it has it.
+fn function() -> io::Result<(TempDir, PathBuf)> {
+    let place = tempfile::tempdir()?;
+    let path = place.path().join(FUNCTION);
+    symlink(std::env::current_exe()?, &path)?;
+    Ok((place, path))
 }
 
 fn usage(wrong: &str) -> ExitCode {

@@ -16,16 +16,26 @@ const HELP: &str = "\
 Usage: forged_flood [OPTIONS]
 
   --rate N       forged tokens a second (5000)
-  --seconds N    how long (10)";
+  --seconds N    how long (10)
+  --help         tells this
+
+Exit codes: 0 the good ones were served; 1 fewer than 99 % of them were; 64 wrong use.";
 
 fn main() -> ExitCode {
     // The server is this program once more.
     if std::env::args().nth(1).as_deref() == Some("serve") {
         return chassis::run("user", user::service);
     }
-    let Some((rate, seconds)) = parse(std::env::args().skip(1)) else {
-        eprintln!("{HELP}");
-        return ExitCode::from(64);
+    let (rate, seconds) = match parse(std::env::args().skip(1)) {
+        Ok(Some(asked)) => asked,
+        Ok(None) => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(told) => {
+            eprintln!("{told}\n\n{HELP}");
+            return ExitCode::from(64);
+        }
     };
     let this = std::env::current_exe().expect("this program");
     let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -43,15 +53,17 @@ fn main() -> ExitCode {
     if goodput >= 0.99 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Option<(u64, u64)> {
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<(u64, u64)>, String> {
     let (mut rate, mut seconds) = (5000, 10);
     while let Some(name) = arguments.next() {
-        let value = arguments.next()?.parse().ok()?;
-        match name.as_str() {
-            "--rate" => rate = value,
-            "--seconds" => seconds = value,
-            _ => return None,
-        }
+        let field = match name.as_str() {
+            "--rate" => &mut rate,
+            "--seconds" => &mut seconds,
+            "--help" => return Ok(None),
+            _ => return Err(format!("there is no option {name:?}")),
+        };
+        let value = arguments.next().and_then(|value| value.parse().ok());
+        *field = value.ok_or(format!("{name} needs a number"))?;
     }
-    Some((rate, seconds))
+    Ok(Some((rate, seconds)))
 }

@@ -16,7 +16,10 @@ Usage: random_calls [OPTIONS]
 
   --calls N    how many calls (100000)
   --seed N     what they follow from (1)
-  --first N    the number of the first call (0)";
+  --first N    the number of the first call (0)
+  --help       tells this
+
+Exit codes: 0 it stood them all; 1 it did not; 64 wrong use.";
 
 /// Is what a server may hold more at the end than when it was warm.
 const GROWTH_MIB_MAX: f64 = 16.0;
@@ -27,7 +30,11 @@ fn main() -> ExitCode {
         return chassis::run_all("all", all::functions());
     }
     let options = match parse(std::env::args().skip(1)) {
-        Ok(options) => options,
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
         Err(told) => {
             eprintln!("{told}\n{HELP}");
             return ExitCode::from(64);
@@ -47,17 +54,18 @@ fn main() -> ExitCode {
     if report.problems.is_empty() && is_flat { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let mut options = Options { seed: 1, first: 0, calls: 100_000 };
     while let Some(name) = arguments.next() {
         let field = match name.as_str() {
             "--calls" => &mut options.calls,
             "--seed" => &mut options.seed,
             "--first" => &mut options.first,
+            "--help" => return Ok(None),
             _ => return Err(format!("there is no option {name:?}")),
         };
         let value = arguments.next().and_then(|value| value.parse().ok());
         *field = value.ok_or(format!("{name} needs a number"))?;
     }
-    Ok(options)
+    Ok(Some(options))
 }

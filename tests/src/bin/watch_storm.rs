@@ -1,6 +1,5 @@
-//! `cargo run --release --bin watch_storm`: a storm over the change log, and what became of it.
-//!
-//! `--events N --watchers N --kills N --deaths N --drains N --writers N --seed N`
+//! `cargo run --release -p tests --bin watch_storm`: a storm over the change log, and what became of
+//! it.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command tells what it found")]
 
@@ -8,15 +7,33 @@ use std::{process::ExitCode, time::Duration};
 
 use tests::storm::{Report, Storm, function};
 
+const HELP: &str = "\
+Usage: watch_storm [OPTIONS]
+
+  --events N      what is committed (100000)
+  --watchers N    who watches all of it (50)
+  --kills N       connections that are killed (10000)
+  --deaths N      servers that are killed (50)
+  --drains N      servers that are drained (10)
+  --writers N     who commits (4)
+  --seed N        what the moments follow from (1)
+  --help          tells this
+
+Exit codes: 0 nothing was lost or repeated; 1 something was; 64 wrong use.";
+
 fn main() -> ExitCode {
     // The servers are this program once more.
     if std::env::args().nth(1).as_deref() == Some("serve") {
         return chassis::run_all("user", vec![function()]);
     }
     let storm = match parse(std::env::args().skip(1)) {
-        Ok(storm) => storm,
+        Ok(Some(storm)) => storm,
+        Ok(None) => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
         Err(told) => {
-            eprintln!("watch_storm: {told}");
+            eprintln!("{told}\n\n{HELP}");
             return ExitCode::from(64);
         }
     };
@@ -27,7 +44,7 @@ fn main() -> ExitCode {
     if report.lost + report.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Storm, String> {
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Storm>, String> {
     let mut storm = Storm {
         events: 100_000,
         watchers: 50,
@@ -38,8 +55,11 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Storm, String> {
         seed: 1,
     };
     while let Some(name) = arguments.next() {
-        let value = arguments.next().unwrap_or_default();
-        let number = value.parse().map_err(|_none| format!("{name} needs a number"))?;
+        if name == "--help" {
+            return Ok(None);
+        }
+        let value = arguments.next().and_then(|value| value.parse().ok());
+        let number: Result<usize, _> = value.ok_or(format!("{name} needs a number"));
         let part = match name.as_str() {
             "--events" => &mut storm.events,
             "--watchers" => &mut storm.watchers,
@@ -48,14 +68,14 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Storm, String> {
             "--drains" => &mut storm.drains,
             "--writers" => &mut storm.writers,
             "--seed" => {
-                storm.seed = u64::try_from(number).unwrap_or_default();
+                storm.seed = u64::try_from(number?).unwrap_or_default();
                 continue;
             }
             _ => return Err(format!("there is no option {name}")),
         };
-        *part = number;
+        *part = number?;
     }
-    Ok(storm)
+    Ok(Some(storm))
 }
 
 fn print(storm: &Storm, report: &Report) {

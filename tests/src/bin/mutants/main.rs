@@ -28,6 +28,7 @@ Usage: mutants [--list] [TEXT..]
 
   --list    tells them without trying one
   TEXT      only those whose names contain one of these
+  --help    tells this
 
 Exit codes: 0 all were noticed; 1 some were not; 64 wrong use; 70 they could not be tried.";
 
@@ -40,6 +41,10 @@ struct Row {
 
 fn main() -> ExitCode {
     let mut wanted: Vec<_> = std::env::args().skip(1).collect();
+    if wanted.iter().any(|text| text == "--help") {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
     if wanted.iter().any(|text| text.starts_with('-') && text != "--list") {
         eprintln!("{HELP}");
         return ExitCode::from(64);
