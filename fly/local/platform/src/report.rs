@@ -50,13 +50,13 @@ It signs with another key once a day, or from now on:
 A first call, for a second terminal:
 
   TOKEN=$(curl -s '{issuer_url}/identitytoolkit.googleapis.com/v1/accounts:signUp?key=any' \\
-    -H 'content-type: application/json' \\
-    -d '{{\"email\":\"ada@example.com\",\"password\":\"correct horse\",\"returnSecureToken\":true}}' \\
-    | sed 's/.*\"idToken\": *\"\\([^\"]*\\)\".*/\\1/')
-  curl -s http://{address}/mayfly.user.v1.UserService/CreateProfile \\
+    -H 'content-type: application/json' -d '{{\"returnSecureToken\":true}}' \\
+    | sed -n 's/.*\"idToken\": *\"\\([^\"]*\\)\".*/\\1/p')
+  HANDLE=ada_$(date +%s)
+  curl -i http://{address}/mayfly.user.v1.UserService/CreateProfile \\
     -H \"authorization: Bearer $TOKEN\" -H 'content-type: application/json' \\
     -H 'idempotency-key: my-first-profile' \\
-    -d '{{\"profile\":{{\"handle\":\"ada\",\"displayName\":\"Ada\"}}}}'
+    -d '{{\"profile\":{{\"handle\":\"'$HANDLE'\",\"displayName\":\"Ada\"}}}}'
 
 Ctrl-C stops it; the data stays."
     )
