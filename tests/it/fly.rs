@@ -89,8 +89,9 @@ fn compose_runs_every_function_from_the_one_recipe_within_limits() {
 fn the_documents_name_what_there_is() {
     let source = read("fly/deploy/src/options.rs");
     let (_, help) = source.split_once("Commands:").unwrap();
-    for entry in fs::read_dir(root().join("docs")).unwrap() {
-        let path = entry.unwrap().path();
+    let documents = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let above = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(|name| root().join(name));
+    for path in documents.chain(above) {
         let text = fs::read_to_string(&path).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
             let link = link.0.split('#').next().unwrap_or_default();

@@ -27,3 +27,4 @@ mod dev;
 mod grpcio;
 mod javascript;
 mod fly;
+mod documents;
