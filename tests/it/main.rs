@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
 
 mod tidy;
+mod documents;
 mod auth;
 mod user;
 mod watch;
@@ -27,4 +28,3 @@ mod dev;
 mod grpcio;
 mod javascript;
 mod fly;
-mod documents;
