@@ -2,6 +2,7 @@
 //! neither reads nor waits.
 
 use std::{
+    collections::HashMap,
     sync::{PoisonError, RwLock},
     time::Duration,
 };
@@ -99,10 +100,9 @@ impl Known {
         } else {
             self.persons.clear();
         }
+        let said: HashMap<_, _> = found.asked.into_iter().collect();
         for id in ids {
-            let said = found.asked.iter().find(|(of, _)| of == id);
-            let standing = said.map(|(_, standing)| standing.clone()).unwrap_or_default();
-            self.persons.insert(id.clone(), standing);
+            self.persons.insert(id.clone(), said.get(id).cloned().unwrap_or_default());
         }
         let mut as_of = self.as_of.write().unwrap_or_else(PoisonError::into_inner);
         as_of.horizon = Some(found.horizon);
