@@ -1,8 +1,16 @@
 -- auth.append_audit: adds what has happened; a few rows that have been kept for long enough are dropped.
-with old as materialized (
+--
+-- By one transaction at a time: others would wait for the same rows until it is over, and whoever may
+-- lock a row to step around it may also rewrite it.
+with turn as materialized (
+    select pg_try_advisory_xact_lock(hashtext('mayfly_auth.audit')) as is_ours
+),
+old as materialized (
     select audit_id
     from mayfly_auth.audit
-    where create_time < $8::timestamptz - interval '400 days'
+    where
+        create_time < $8::timestamptz - interval '400 days'
+        and (select is_ours from turn)
     order by create_time
     limit 10
 ),

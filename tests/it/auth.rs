@@ -3,6 +3,7 @@
 mod accounts;
 mod administrator;
 mod attempts;
+mod audit;
 mod front;
 mod machines;
 mod oracles;
