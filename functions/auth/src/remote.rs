@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use call::Call;
 use chassis::{Context, Own};
+use chrono::DateTime;
 use fault::{Fault, Reason};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use identity::{UserId, safe_url};
 use outbound::{Http, Request, Url};
 use serde_json::{Map, Value, json};
@@ -21,6 +22,9 @@ use self::{
 
 /// What Firebase says no with is kept to this much for the log.
 const WORD_CHARS_MAX: usize = 60;
+
+/// When to ask Firebase again that wants to be asked less, and does not say when.
+const THROTTLED_FOR: Duration = Duration::from_secs(30);
 
 const UNAUTHORIZED: u16 = StatusCode::UNAUTHORIZED.as_u16();
 
@@ -59,12 +63,20 @@ pub(crate) enum Refusal {
     WeakPassword,
     #[error("the credentials are wrong, or their account may not sign in")]
     NoSignIn,
+    #[error(
+        "the password does not suffice: a second factor or a blocking function stands before it"
+    )]
+    NotAlone,
+    #[error("too much is asked from here, or of the account")]
+    Throttled,
     #[error("the refresh token is none")]
     InvalidRefreshToken,
     #[error("the sign-in is over")]
     SignInOver,
     #[error("there is no such account")]
     NoAccount,
+    #[error("the custom claims are too large")]
+    ClaimsTooLarge,
 }
 
 /// Why Firebase has not done what was asked.
@@ -80,6 +92,18 @@ pub(crate) enum Error {
     NoAdmin,
     #[error("there is no access token")]
     NoAccess(#[from] AccessError),
+}
+
+/// An account that was just made.
+pub(crate) struct SignedUp {
+    pub(crate) id_token: String,
+}
+
+/// What an account says of itself beyond its address.
+pub(crate) struct Claims {
+    pub(crate) claims: Map<String, Value>,
+    /// When that was said, by Firebase's clock, in seconds since 1970.
+    pub(crate) said_time: Option<i64>,
 }
 
 /// What a sign-in brings.
@@ -156,16 +180,16 @@ impl Toolkit {
         self.admin.is_some()
     }
 
-    /// Makes an account; its ID token.
+    /// Makes an account.
     pub(crate) async fn sign_up(
         &self,
         call: &Call,
         email: &str,
         password: &str,
-    ) -> Result<String, Error> {
+    ) -> Result<SignedUp, Error> {
         let message = json!({"email": email, "password": password, "returnSecureToken": true});
         let answer = self.ask(call, "signUp", &message).await?;
-        text(&answer, "idToken")
+        Ok(SignedUp { id_token: text(&answer, "idToken")? })
     }
 
     /// Signs in by a password.
@@ -177,6 +201,9 @@ impl Toolkit {
     ) -> Result<SignedIn, Error> {
         let message = json!({"email": email, "password": password, "returnSecureToken": true});
         let answer = self.ask(call, "signInWithPassword", &message).await?;
+        if answer.get("mfaPendingCredential").is_some() {
+            return Err(Refusal::NotAlone.into());
+        }
         let (id_token, refresh_token) = (text(&answer, "idToken")?, text(&answer, "refreshToken")?);
         Ok(SignedIn { id_token, refresh_token })
     }
@@ -185,7 +212,7 @@ impl Toolkit {
     pub(crate) async fn refresh(&self, call: &Call, token: &str) -> Result<SignedIn, Error> {
         let message = json!({"grant_type": "refresh_token", "refresh_token": token});
         let request = Request::post("/v1/token").json(&message).repeatable();
-        let answer = self.send(call, &self.tokens, self.of_project(request)).await?;
+        let answer = self.send(call, &self.tokens, self.of_project(request)).await?.body;
         let (id_token, refresh_token) =
             (text(&answer, "id_token")?, text(&answer, "refresh_token")?);
         Ok(SignedIn { id_token, refresh_token })
@@ -204,35 +231,38 @@ impl Toolkit {
     }
 
     /// The custom claims of an account.
-    pub(crate) async fn claims(
-        &self,
-        call: &Call,
-        user_id: &UserId,
-    ) -> Result<Map<String, Value>, Error> {
+    pub(crate) async fn claims(&self, call: &Call, user_id: &UserId) -> Result<Claims, Error> {
         let message = json!({"localId": [user_id.as_str()]});
-        let answer = self.administer(call, "lookup", &message).await?;
-        claims_of(&answer)
+        let Said { body, said_time } = self.administer(call, "lookup", &message).await?;
+        Ok(Claims { claims: claims_of(&body)?, said_time })
     }
 
-    /// Replaces the custom claims of an account.
+    /// Replaces the custom claims of an account; when that was, by Firebase's clock, in seconds since
+    /// 1970.
     pub(crate) async fn set_claims(
         &self,
         call: &Call,
         user_id: &UserId,
         claims: Map<String, Value>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<i64>, Error> {
         let claims = Value::Object(claims).to_string();
         let message = json!({"localId": user_id.as_str(), "customAttributes": claims});
-        self.administer(call, "update", &message).await.map(drop)
+        Ok(self.administer(call, "update", &message).await?.said_time)
     }
 
-    /// Revokes the refresh tokens of an account from before a time, in seconds since 1970.
+    /// Revokes the refresh tokens of an account from before a time, in seconds since 1970. Where those
+    /// of before a later one are revoked already, as by a password that was changed, it stays so.
     pub(crate) async fn revoke(
         &self,
         call: &Call,
         user_id: &UserId,
         valid_since: i64,
     ) -> Result<(), Error> {
+        let message = json!({"localId": [user_id.as_str()]});
+        let account = self.administer(call, "lookup", &message).await?.body;
+        if valid_since_of(&account)? >= valid_since {
+            return Ok(());
+        }
         let valid_since = valid_since.to_string();
         let message = json!({"localId": user_id.as_str(), "validSince": valid_since});
         self.administer(call, "update", &message).await.map(drop)
@@ -241,11 +271,11 @@ impl Toolkit {
     /// Asks as an app does.
     async fn ask(&self, call: &Call, what: &str, message: &Value) -> Result<Value, Error> {
         let request = Request::post(format!("/v1/accounts:{what}")).json(message);
-        self.send(call, &self.accounts, self.of_project(request)).await
+        Ok(self.send(call, &self.accounts, self.of_project(request)).await?.body)
     }
 
     /// Asks as an administrator does. All of it may be asked again.
-    async fn administer(&self, call: &Call, what: &str, message: &Value) -> Result<Value, Error> {
+    async fn administer(&self, call: &Call, what: &str, message: &Value) -> Result<Said, Error> {
         let admin = self.admin.as_ref().ok_or(Error::NoAdmin)?;
         let bearer = admin.bearer(call).await?;
         let path = format!("{}/accounts:{what}", self.project_path);
@@ -262,10 +292,17 @@ impl Toolkit {
         request.query("key", self.api_key.expose())
     }
 
-    async fn send(&self, call: &Call, to: &Http, request: Request) -> Result<Value, Error> {
+    async fn send(&self, call: &Call, to: &Http, request: Request) -> Result<Said, Error> {
         let answer = to.call(call, &request).await?;
-        said(answer.status, &answer.body)
+        let body = said(answer.status, &answer.body)?;
+        Ok(Said { body, said_time: date_of(&answer.headers) })
     }
+}
+
+/// What Firebase has answered, and when by its own clock.
+struct Said {
+    body: Value,
+    said_time: Option<i64>,
 }
 
 /// What Firebase has said.
@@ -283,6 +320,19 @@ fn said(status: StatusCode, body: &[u8]) -> Result<Value, Error> {
     }
 }
 
+/// When an answer was made, by the clock of whoever made it, in seconds since 1970.
+fn date_of(headers: &HeaderMap) -> Option<i64> {
+    let date = headers.get(header::DATE)?.to_str().ok()?;
+    Some(DateTime::parse_from_rfc2822(date).ok()?.timestamp())
+}
+
+/// From when on sign-ins count of the one account that was looked up.
+fn valid_since_of(answer: &Value) -> Result<i64, Error> {
+    let user = answer.pointer("/users/0").ok_or(Refusal::NoAccount)?;
+    let since = user.get("validSince").and_then(Value::as_str);
+    Ok(since.and_then(|since| since.parse().ok()).unwrap_or_default())
+}
+
 /// The custom claims of the one account that was looked up.
 fn claims_of(answer: &Value) -> Result<Map<String, Value>, Error> {
     let user = answer.pointer("/users/0").ok_or(Refusal::NoAccount)?;
@@ -293,7 +343,12 @@ fn claims_of(answer: &Value) -> Result<Map<String, Value>, Error> {
 
 fn text(answer: &Value, name: &str) -> Result<String, Error> {
     let text = answer.get(name).and_then(Value::as_str).map(str::to_owned);
-    text.ok_or_else(|| Error::Unexpected { status: 200, word: String::new() })
+    text.ok_or_else(senseless)
+}
+
+/// An answer that does not hold what it must.
+fn senseless() -> Error {
+    Error::Unexpected { status: 200, word: String::new() }
 }
 
 impl Refusal {
@@ -304,16 +359,16 @@ impl Refusal {
             "WEAK_PASSWORD" | "PASSWORD_DOES_NOT_MEET_REQUIREMENTS" | "MISSING_PASSWORD" => {
                 Self::WeakPassword
             }
-            // Which of them it was is nobody's business: each says that there is an account, or not.
-            "INVALID_LOGIN_CREDENTIALS"
-            | "INVALID_PASSWORD"
-            | "TOO_MANY_ATTEMPTS_TRY_LATER"
-            | "RESET_PASSWORD_EXCEED_LIMIT" => Self::NoSignIn,
-            "INVALID_REFRESH_TOKEN" | "INVALID_GRANT_TYPE" | "MISSING_REFRESH_TOKEN" => {
-                Self::InvalidRefreshToken
-            }
+            "INVALID_LOGIN_CREDENTIALS" | "INVALID_PASSWORD" => Self::NoSignIn,
+            "BLOCKING_FUNCTION_ERROR_RESPONSE" => Self::NotAlone,
+            "TOO_MANY_ATTEMPTS_TRY_LATER" | "RESET_PASSWORD_EXCEED_LIMIT" => Self::Throttled,
+            "INVALID_REFRESH_TOKEN"
+            | "INVALID_GRANT_TYPE"
+            | "MISSING_REFRESH_TOKEN"
+            | "PROJECT_NUMBER_MISMATCH" => Self::InvalidRefreshToken,
             "TOKEN_EXPIRED" => Self::SignInOver,
             "EMAIL_NOT_FOUND" | "USER_NOT_FOUND" | "USER_DISABLED" => Self::NoAccount,
+            "CLAIMS_TOO_LARGE" => Self::ClaimsTooLarge,
             _ => return None,
         })
     }
@@ -347,7 +402,19 @@ impl From<Refusal> for Fault {
             Refusal::WeakPassword => {
                 return Self::invalid("password", "is too weak for this project");
             }
-            Refusal::NoSignIn | Refusal::EmailExists => Reason::CredentialsInvalid,
+            Refusal::ClaimsTooLarge => {
+                return Self::invalid(
+                    "roles",
+                    "are too long together: Firebase keeps 1,000 characters",
+                );
+            }
+            Refusal::Throttled => {
+                let fault = Self::new(Reason::DependencyUnavailable);
+                return fault.retry_in(THROTTLED_FOR).because(refusal);
+            }
+            Refusal::NoSignIn | Refusal::NotAlone | Refusal::EmailExists => {
+                Reason::CredentialsInvalid
+            }
             Refusal::InvalidRefreshToken => Reason::TokenInvalid,
             Refusal::SignInOver => Reason::TokenRevoked,
             Refusal::NoAccount => Reason::NotFound,

@@ -1,7 +1,10 @@
 //! What is asked of Firebase as its administrator: with a service account, without one, and while
 //! Firebase fails.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    time::Duration,
+};
 
 use clock::Clock;
 use futures_util::future::join_all;
@@ -13,10 +16,9 @@ use proto::{
     },
     user::v1::WatchProfilesRequest,
 };
-use sqlx::{Connection, raw_sql};
 use tests::{App, AppBuilder, PROJECT, Person, told, until, world};
-use tokio::time::{sleep, timeout};
-use tonic::{Code, Request, Status};
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Code, Status};
 
 use super::{
     account, front::Front, refusal, sessions::refresh, signed_in, tries, unauthenticated, with_role,
@@ -49,6 +51,17 @@ async fn ends_all(person: &Person) -> bool {
 async fn events(app: &App, event: &str) -> i64 {
     let events = format!("select count(*) from mayfly_auth.audit where event = '{event}'");
     app.sql_count(&events).await
+}
+
+/// Somebody with an account.
+fn user() -> String {
+    world().issuer.sign_up(&super::address(), super::PASSWORD).unwrap().user_id
+}
+
+/// Leaves a revocation that Firebase is to be told of.
+async fn untold(app: &App, user_id: &str, valid_from: &str) {
+    let values = format!("('{user_id}', {valid_from}, now() - interval '1 hour')");
+    app.sql(&format!("insert into mayfly_auth.untold values {values}")).await;
 }
 
 /// Within which a role that was taken is one nowhere.
@@ -138,10 +151,46 @@ async fn what_firebase_could_not_be_told_ends_here_at_once_and_there_later() {
 async fn a_sign_in_goes_well_though_firebase_cannot_be_told_of_another() {
     let front = Front::open().await;
     let app = behind(&front).start().await;
-    app.sql("insert into mayfly_auth.untold values ('ada', 1, now() - interval '1 hour')").await;
+    untold(&app, &user(), "extract(epoch from now())::bigint + 1").await;
     front.answers("accounts:update", 400, 1);
     tries(&app, &account(), super::PASSWORD).await.unwrap();
     assert_eq!((front.asked("accounts:update"), app.sql_count(UNTOLD).await), (1, 1));
+}
+
+#[tokio::test]
+async fn what_is_told_later_is_nobodys_doing_and_ends_with_the_account() {
+    let app = App::start().await;
+    untold(&app, "deleted-long-ago", "1").await;
+    tries(&app, &account(), super::PASSWORD).await.unwrap();
+    assert_eq!((app.sql_count(UNTOLD).await, events(&app, "sessions_revoked_later").await), (0, 1));
+    let from_somewhere = "select count(*) from mayfly_auth.audit
+        where event = 'sessions_revoked_later' and address is not null";
+    assert_eq!(app.sql_count(from_somewhere).await, 0);
+}
+
+#[tokio::test]
+async fn what_was_revoked_since_stays_revoked_when_it_is_told() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let user_id = user();
+    world().issuer.revoke(&user_id).unwrap();
+    untold(&app, &user_id, "1").await;
+    tries(&app, &account(), super::PASSWORD).await.unwrap();
+    assert_eq!((front.asked("accounts:update"), app.sql_count(UNTOLD).await), (0, 0));
+}
+
+#[tokio::test]
+async fn nobody_who_signs_in_waits_long_for_what_is_told_of_another() {
+    // It takes connections, and answers nothing.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let file = world().issuer.service_account(&url).unwrap();
+    let app = App::builder().with("FIREBASE_SERVICE_ACCOUNT", file).start().await;
+    untold(&app, &user(), "1").await;
+    let began = Instant::now();
+    tries(&app, &account(), super::PASSWORD).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert_eq!(app.sql_count(UNTOLD).await, 1);
 }
 
 #[tokio::test]
@@ -209,26 +258,43 @@ async fn a_role_that_is_taken_opens_nothing_more_and_ends_the_streams_it_has_ope
 async fn roles_that_were_set_by_half_are_set_whole_by_asking_again() {
     let app = App::start().await;
     let root = with_role(&app, "root-admin", "admin");
-    let user_id = world().issuer.sign_up(&super::address(), super::PASSWORD).unwrap().user_id;
-    // Who asks is known from here on.
-    assert_eq!(roles(&root, &user_id).await.unwrap(), [""; 0]);
-    let mut lock = app.owner().await;
-    raw_sql("begin; lock table mayfly.revocation").execute(&mut lock).await.unwrap();
-    let message = SetRolesRequest { user_id: user_id.clone(), roles: vec!["editor".to_owned()] };
-    let mut request = Request::new(message);
-    request.set_timeout(Duration::from_secs(2));
-
-    // Firebase has them, and tokens of before still count.
-    let cut = root.auth().set_roles(request).await.unwrap_err();
-    assert!(matches!(cut.code(), Code::DeadlineExceeded | Code::Cancelled), "{cut:?}");
-    lock.close().await.unwrap();
-    assert_eq!(events(&app, "roles_set").await, 0);
-    assert_eq!(roles(&root, &user_id).await.unwrap(), ["editor"]);
-
-    sets(&root, &user_id, &["editor"]).await.unwrap();
-    assert_eq!(events(&app, "roles_set").await, 1);
+    let user_id = user();
     let outdated = format!(
         "select count(*) from mayfly.revocation where user_id = '{user_id}' and issued_from > 0"
     );
-    assert_eq!(app.sql_count(&outdated).await, 1);
+    // As if the process had ended once Firebase has them.
+    app.sql(
+        "create function mayfly_auth.refuse() returns trigger language plpgsql as
+         $$ begin raise 'no' using errcode = '57P03'; end $$;
+         create trigger refuse before insert on mayfly_auth.audit
+         for each row when (new.event = 'roles_set') execute function mayfly_auth.refuse()",
+    )
+    .await;
+    let cut = sets(&root, &user_id, &["editor"]).await.unwrap_err();
+    assert_eq!(cut.code(), Code::Unavailable, "{cut:?}");
+    assert_eq!(events(&app, "roles_set").await, 0);
+    assert_eq!(roles(&root, &user_id).await.unwrap(), ["editor"]);
+    assert_eq!(app.sql_count(&outdated).await, 1, "what tokens of before say holds no longer");
+
+    app.sql("drop trigger refuse on mayfly_auth.audit").await;
+    sets(&root, &user_id, &["editor"]).await.unwrap();
+    assert_eq!(events(&app, "roles_set").await, 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_behind_firebases_leaves_nobody_a_role_or_a_sign_in() {
+    let clock = Clock::at(Clock::system().unix_secs() - 20);
+    let app = App::builder().clock(clock).with("REVOCATION_SECS_MAX", "1").start().await;
+    let root = with_role(&app, "root-admin", "admin");
+    let (ada, tokens) = signed_in(&app, &account()).await;
+    sets(&root, &tokens.user_id, &["editor"]).await.unwrap();
+    let request = ListSessionsRequest::default();
+    let outcome = ada.auth().list_sessions(request.clone()).await;
+    assert_eq!(refusal(outcome), unauthenticated("TOKEN_EXPIRED"));
+
+    let (bob, tokens) = signed_in(&app, &account()).await;
+    ends_all(&bob).await;
+    assert_eq!(refusal(bob.auth().list_sessions(request).await), unauthenticated("TOKEN_REVOKED"));
+    let refused = refusal(refresh(&app, &tokens.refresh_token).await);
+    assert_eq!(refused, unauthenticated("TOKEN_REVOKED"));
 }

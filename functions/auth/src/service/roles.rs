@@ -8,14 +8,14 @@ use proto::auth::v1::{GetRolesRequest, Roles, SetRolesRequest};
 use tonic::{Request, Response};
 
 use super::{Answer, AuthService, Event, What};
-use crate::model;
+use crate::{model, remote::Claims};
 
 impl AuthService {
     pub(super) async fn gets_roles(&self, request: Request<GetRolesRequest>) -> Answer<Roles> {
         let (call, GetRolesRequest { user_id }) = signed_in(request)?;
         let of = UserId::parse(&user_id).ok_or(Reason::NotFound)?;
 
-        let claims = self.toolkit.claims(&call, &of).await.map_err(Fault::from)?;
+        let Claims { claims, .. } = self.toolkit.claims(&call, &of).await.map_err(Fault::from)?;
 
         Ok(Response::new(Roles { user_id, roles: model::roles_in(&claims) }))
     }
@@ -26,18 +26,30 @@ impl AuthService {
         let (call, of) = (&call, &UserId::parse(&user_id).ok_or(Reason::NotFound)?);
         model::keeps_admin(&call.user_id, of, &roles)?;
 
-        let claims = self.toolkit.claims(call, of).await.map_err(Fault::from)?;
+        let Claims { claims, said_time } =
+            self.toolkit.claims(call, of).await.map_err(Fault::from)?;
+        // First, so that a role that is taken opens nothing should nobody come to the end of this.
+        let outdate = |tx: Tx| async move { self.outdate(&tx, of, said_time).await };
+        self.context.pool.transaction(outdate).await?;
         let claims = model::with_roles(claims, &roles);
-        self.toolkit.set_claims(call, of, claims).await.map_err(Fault::from)?;
-        // Should this fail, whoever asks again finishes it.
+        let set_time = self.toolkit.set_claims(call, of, claims).await.map_err(Fault::from)?;
+        // And again, for a token that was made meanwhile. Should this fail, whoever asks again
+        // finishes it.
         let outdate = |tx: Tx| async move {
-            // A token of this second may say either; it is refreshed once more at the worst.
-            let issued_from = self.context.clock.unix_secs() + 1;
-            self.context.revocations.require_refresh(&tx, of, issued_from).await?;
+            self.outdate(&tx, of, set_time).await?;
             self.note(&tx, call, Event::of_person(What::RolesSet, of)).await
         };
         self.context.pool.transaction(outdate).await?;
 
         Ok(Response::new(Roles { user_id, roles }))
+    }
+
+    /// Has tokens refreshed that were made until now. They go by Firebase's clock, before which ours
+    /// may be behind; one of this second may say either, and is refreshed once more at the worst.
+    async fn outdate(&self, tx: &Tx, of: &UserId, said_time: Option<i64>) -> Result<(), Fault> {
+        let now = self.context.clock.unix_secs();
+        let issued_from = said_time.map_or(now, |said| said.max(now)) + 1;
+        self.context.revocations.require_refresh(tx, of, issued_from).await?;
+        Ok(())
     }
 }

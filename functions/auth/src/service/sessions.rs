@@ -1,5 +1,7 @@
 //! A person's sign-ins, and how they end: at once in every function, whatever Firebase knows of it.
 
+use std::time::Duration;
+
 use call::{Call, SignedIn, signed_in};
 use database::Tx;
 use fault::{Fault, Reason};
@@ -9,6 +11,7 @@ use proto::auth::v1::{
     ListSessionsRequest, ListSessionsResponse, RevokeAllSessionsRequest, RevokeAllSessionsResponse,
     RevokeSessionRequest, RevokeSessionResponse, SignOutRequest, SignOutResponse,
 };
+use tokio::time::timeout;
 use tonic::{Request, Response};
 
 use super::{Answer, AuthService, Event, What};
@@ -17,6 +20,9 @@ use crate::{
     remote::{Error, Refusal},
     store,
 };
+
+/// How long whoever signs in waits at most while Firebase is told of somebody else.
+const TELL_MAX: Duration = Duration::from_secs(1);
 
 impl AuthService {
     pub(super) async fn lists_sessions(
@@ -74,15 +80,20 @@ impl AuthService {
         request: Request<RevokeAllSessionsRequest>,
     ) -> Answer<RevokeAllSessionsResponse> {
         let (call, RevokeAllSessionsRequest {}) = signed_in(request)?;
-        // Sign-ins of this second as well: of those nobody knows which came first.
-        let (call, valid_from) = (&call, self.context.clock.unix_secs() + 1);
+        let (call, last) = (&call, last_second(&call)?.max(self.context.clock.unix_secs()));
+        // Sign-ins of that second as well: of those nobody knows which came first.
+        let valid_from = last + 1;
 
         self.end_all(call, valid_from).await?;
         // Ended here, whatever becomes of this. The caller's own token counts no longer, so nothing
         // is left to them: what Firebase is not told now, it is told later.
-        let told = self.tell_issuer(call, &call.user_id, valid_from).await?;
+        let is_told = self.tells(call, &call.user_id, valid_from).await;
+        if !is_told {
+            let event = Event::of_person(What::SessionsRevokedHere, &call.user_id);
+            let _unwritten = self.note_alone(call, &event).await;
+        }
 
-        Ok(Response::new(RevokeAllSessionsResponse { revoked_at_issuer: told }))
+        Ok(Response::new(RevokeAllSessionsResponse { revoked_at_issuer: is_told }))
     }
 
     /// Ends the caller's sign-in of one second.
@@ -112,40 +123,33 @@ impl AuthService {
     }
 
     /// Has Firebase revoke the refresh tokens, if it can be told; whether it was.
-    async fn tell_issuer(
-        &self,
-        call: &Call,
-        user_id: &UserId,
-        valid_from: i64,
-    ) -> Result<bool, Fault> {
+    async fn tells(&self, call: &Call, user_id: &UserId, valid_from: i64) -> bool {
         let is_told = match self.toolkit.revoke(call, user_id, valid_from).await {
             // Whoever has no account has no refresh tokens.
             Ok(()) | Err(Error::Refused(Refusal::NoAccount)) => true,
             Err(_error) => false,
         };
         if is_told {
-            store::drop_untold(&self.context.pool, user_id, valid_from).await?;
-        } else {
-            let event = Event::of_person(What::SessionsRevokedHere, user_id);
-            self.note_alone(call, &event).await?;
+            // What stays is told once more, which changes nothing.
+            let _kept = store::drop_untold(&self.context.pool, user_id, valid_from).await;
         }
-        Ok(is_told)
+        is_told
     }
 
-    /// Tells Firebase of one revocation that it has not been told of, if there is any.
-    pub(super) async fn tell_untold(&self, call: &Call) -> Result<(), Fault> {
-        let taken = store::take_untold(&self.context.pool, self.now()).await?;
-        let Some(Untold { person_id, valid_from }) = taken else { return Ok(()) };
-        self.toolkit.revoke(call, &person_id, valid_from).await?;
-        let note = |tx: Tx| {
-            let user_id = &person_id;
-            async move {
-                store::drop_untold(&tx, user_id, valid_from).await?;
-                let event = Event::of_person(What::SessionsRevokedLater, user_id);
-                self.note(&tx, call, event).await
+    /// Tells Firebase of one revocation that it has not been told of, if there is any and it does not
+    /// take long. Whoever calls has nothing to do with it, and neither has where they call from.
+    pub(super) async fn tell_untold(&self, call: &Call) {
+        let call = &Call { address: None, ..call.clone() };
+        let tell = async {
+            let taken = store::take_untold(&self.context.pool, self.now()).await?;
+            let Some(Untold { person_id, valid_from }) = taken else { return Ok(()) };
+            if !self.tells(call, &person_id, valid_from).await {
+                return Ok(());
             }
+            let event = Event::of_person(What::SessionsRevokedLater, &person_id);
+            self.note_alone(call, &event).await
         };
-        self.context.pool.transaction(note).await
+        let _outcome = timeout(TELL_MAX, tell).await;
     }
 }
 
@@ -153,4 +157,11 @@ impl AuthService {
 fn auth_time(call: &SignedIn) -> Result<i64, Fault> {
     let person = call.caller.person().ok_or(Reason::TokenMissing)?;
     Ok(person.auth_time)
+}
+
+/// The last second that the caller's token knows of. It goes by Firebase's clock, before which ours may
+/// be behind.
+fn last_second(call: &SignedIn) -> Result<i64, Fault> {
+    let person = call.caller.person().ok_or(Reason::TokenMissing)?;
+    Ok(person.auth_time.max(person.issue_time))
 }

@@ -16,7 +16,7 @@ use crate::{
         self, Session,
         attempt::{Kind, Subject},
     },
-    remote::{Error, Refusal, SignedIn},
+    remote::{Error, Refusal, SignedIn, SignedUp},
     store,
 };
 
@@ -45,7 +45,7 @@ impl AuthService {
         subject: &Subject,
     ) -> Result<(), Fault> {
         let event = match self.toolkit.sign_up(call, email, password).await {
-            Ok(id_token) => {
+            Ok(SignedUp { id_token }) => {
                 self.toolkit.send_verification(call, &id_token).await?;
                 let person = self.holder(&id_token).await?;
                 Event::of_person(What::Registered, &person.user_id)
@@ -77,7 +77,7 @@ impl AuthService {
         let person = self.holder(&signed_in.id_token).await?;
         let session = self.keep(&call, &subjects, (&person, device_name)).await?;
         // Firebase answers, so it is told what it was not. Failing that, the next sign-in tells it.
-        let _outcome = self.tell_untold(&call).await;
+        self.tell_untold(&call).await;
 
         let session = Some(session.told_to(person.auth_time));
         Ok(Response::new(SignInResponse { tokens: Some(tokens(&person, signed_in)), session }))
