@@ -282,6 +282,23 @@ async fn roles_that_were_set_by_half_are_set_whole_by_asking_again() {
 }
 
 #[tokio::test]
+async fn whoever_is_disabled_is_out_at_once_when_their_roles_are_set() {
+    let app = App::start().await;
+    let root = with_role(&app, "root-admin", "admin");
+    let email = account();
+    let (ada, tokens) = signed_in(&app, &email).await;
+    world().issuer.disable(&tokens.user_id).unwrap();
+    let outcome = tries(&app, &email, super::PASSWORD).await;
+    assert_eq!(refusal(outcome), unauthenticated("CREDENTIALS_INVALID"));
+    let refused = refusal(refresh(&app, &tokens.refresh_token).await);
+    assert_eq!(refused, unauthenticated("TOKEN_REVOKED"));
+
+    sets(&root, &tokens.user_id, &[]).await.unwrap();
+    let outcome = ada.auth().list_sessions(ListSessionsRequest::default()).await;
+    assert_eq!(refusal(outcome), unauthenticated("TOKEN_EXPIRED"));
+}
+
+#[tokio::test]
 async fn a_clock_that_is_behind_firebases_leaves_nobody_a_role_or_a_sign_in() {
     let clock = Clock::at(Clock::system().unix_secs() - 20);
     let app = App::builder().clock(clock).with("REVOCATION_SECS_MAX", "1").start().await;
