@@ -96,6 +96,7 @@ pub(crate) enum Error {
 
 /// An account that was just made.
 pub(crate) struct SignedUp {
+    pub(crate) user_id: UserId,
     pub(crate) id_token: String,
 }
 
@@ -189,7 +190,8 @@ impl Toolkit {
     ) -> Result<SignedUp, Error> {
         let message = json!({"email": email, "password": password, "returnSecureToken": true});
         let answer = self.ask(call, "signUp", &message).await?;
-        Ok(SignedUp { id_token: text(&answer, "idToken")? })
+        let user_id = UserId::parse(&text(&answer, "localId")?).ok_or_else(senseless)?;
+        Ok(SignedUp { user_id, id_token: text(&answer, "idToken")? })
     }
 
     /// Signs in by a password.

@@ -7,7 +7,7 @@ use identity::UserId;
 use sqlx::{PgExecutor, query_file, query_file_as, query_file_scalar};
 use uuid::Uuid;
 
-use crate::model::{Session, Untold, api_client::ApiClient, event::Event};
+use crate::model::{Session, Untold, api_client::ApiClient, attempt::Subject, event::Event};
 
 pub(crate) async fn create_session(db: impl PgExecutor<'_>, session: &Session) -> Result<()> {
     query_file!(
@@ -118,10 +118,11 @@ pub(crate) async fn drop_untold(
 /// How many attempts there were, this one included; none if it comes too early.
 pub(crate) async fn count_attempt(
     db: impl PgExecutor<'_>,
-    subject: &[u8],
+    Subject { kind, hash }: &Subject,
     now: DateTime<Utc>,
 ) -> Result<Option<i32>> {
-    let query = query_file_scalar!("../../queries/auth/count_attempt.sql", subject, now);
+    let drain_secs = kind.drain().as_secs_f64();
+    let query = query_file_scalar!("../../queries/auth/count_attempt.sql", hash, now, drain_secs);
     Ok(query.fetch_optional(db).await?)
 }
 
@@ -134,11 +135,13 @@ pub(crate) async fn block_attempts(
     Ok(())
 }
 
+/// From when on the next attempt may be made, unless it may be made now.
 pub(crate) async fn get_block(
     db: impl PgExecutor<'_>,
     subject: &[u8],
+    now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>> {
-    let query = query_file_scalar!("../../queries/auth/get_block.sql", subject);
+    let query = query_file_scalar!("../../queries/auth/get_block.sql", subject, now);
     Ok(query.fetch_optional(db).await?)
 }
 

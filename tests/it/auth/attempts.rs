@@ -69,6 +69,20 @@ async fn many_failures_at_once_are_no_more_than_were_free() {
 }
 
 #[tokio::test]
+async fn the_longest_wait_is_one_by_a_clock_that_is_a_little_behind() {
+    let (app, clock) = app().await;
+    let behind = Clock::at(clock.unix_secs() - 2);
+    let behind = App::builder().database(&app.database).clock(behind).start().await;
+    let email = account();
+    fails(&app, &email, 1).await;
+    app.sql("update mayfly_auth.attempt set count = 20").await;
+    fails(&app, &email, 1).await;
+    // Whoever read the time before the one who blocks it waits as well.
+    assert_eq!(wait(&behind, &email).await, Some(902));
+    assert_eq!(wait(&app, &email).await, Some(900));
+}
+
+#[tokio::test]
 async fn one_address_that_tries_many_accounts_waits_and_a_message_is_not_sent_again_and_again() {
     let (app, clock) = app().await;
     fails(&app, &address(), 1).await;

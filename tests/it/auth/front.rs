@@ -11,25 +11,33 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderName, StatusCode, Uri, header},
 };
+use serde_json::{Value, json};
 use tests::world;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 /// A way to the issuer of the tests.
-pub(super) struct Front {
+pub(crate) struct Front {
     address: SocketAddr,
     told: Arc<Told>,
+}
+
+/// What is said instead of the issuer.
+#[derive(Clone)]
+struct Word {
+    status: StatusCode,
+    body: Bytes,
 }
 
 #[derive(Default)]
 struct Told {
     asked: Mutex<Vec<String>>,
     /// What paths that end so are answered with, and how often still.
-    answers: Mutex<Option<(&'static str, StatusCode, usize)>>,
+    answers: Mutex<Option<(&'static str, Word, usize)>>,
 }
 
 impl Front {
-    pub(super) async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let told = Arc::<Told>::default();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -38,36 +46,51 @@ impl Front {
         Self { address, told }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// The key file of the issuer's account, with this for where its tokens are had.
-    pub(super) fn service_account(&self) -> String {
+    pub(crate) fn service_account(&self) -> String {
         world().issuer.service_account(&self.url()).unwrap()
     }
 
     /// Has so many of the next requests for paths that end so answered with a status.
-    pub(super) fn answers(&self, end: &'static str, status: u16, times: usize) {
+    pub(crate) fn answers(&self, end: &'static str, status: u16, times: usize) {
+        self.has_said(end, (status, Bytes::new()), times);
+    }
+
+    /// Has the next request for a path that ends so refused with one of Firebase's words.
+    pub(crate) fn refuses(&self, end: &'static str, word: &str) {
+        let error = json!({ "error": { "code": 400, "message": word } });
+        self.has_said(end, (400, error.to_string().into()), 1);
+    }
+
+    /// Has the next request for a path that ends so go well, with this for an answer.
+    pub(crate) fn grants(&self, end: &'static str, answer: &Value) {
+        self.has_said(end, (200, answer.to_string().into()), 1);
+    }
+
+    fn has_said(&self, end: &'static str, (status, body): (u16, Bytes), times: usize) {
         let status = StatusCode::from_u16(status).unwrap();
-        *self.told.answers.lock().unwrap() = Some((end, status, times));
+        *self.told.answers.lock().unwrap() = Some((end, Word { status, body }, times));
     }
 
     /// How often a path that ends so was asked for.
-    pub(super) fn asked(&self, end: &str) -> usize {
+    pub(crate) fn asked(&self, end: &str) -> usize {
         self.told.asked.lock().unwrap().iter().filter(|path| path.ends_with(end)).count()
     }
 }
 
 impl Told {
-    fn answer(&self, path: &str) -> Option<StatusCode> {
+    fn answer(&self, path: &str) -> Option<Word> {
         let mut answers = self.answers.lock().unwrap();
-        let (end, status, times) = answers.as_mut()?;
+        let (end, word, times) = answers.as_mut()?;
         if !path.ends_with(*end) || *times == 0 {
             return None;
         }
         *times -= 1;
-        Some(*status)
+        Some(word.clone())
     }
 }
 
@@ -77,10 +100,10 @@ async fn pass(
     headers: HeaderMap,
     body: Bytes,
 ) -> (StatusCode, [(HeaderName, &'static str); 1], Bytes) {
-    let json = [(header::CONTENT_TYPE, "application/json")];
+    let kind = [(header::CONTENT_TYPE, "application/json")];
     told.asked.lock().unwrap().push(uri.path().to_owned());
-    if let Some(status) = told.answer(uri.path()) {
-        return (status, json, Bytes::new());
+    if let Some(Word { status, body }) = told.answer(uri.path()) {
+        return (status, kind, body);
     }
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
     let mut request = client.post(format!("http://{}{uri}", world().issuer_address)).body(body);
@@ -91,5 +114,5 @@ async fn pass(
         }
     }
     let answer = request.send().await.unwrap();
-    (answer.status(), json, answer.bytes().await.unwrap())
+    (answer.status(), kind, answer.bytes().await.unwrap())
 }

@@ -16,6 +16,8 @@ use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
 use tests::{PROJECT, Person, keyed, world};
 
+use crate::auth::front::Front;
+
 use super::{Environment, Serving, get, lines, own::with_firebase, program::ALL, secs};
 
 /// Where the names of events are spelled.
@@ -71,7 +73,7 @@ impl Scene {
     }
 
     /// Registering, and what strangers try.
-    async fn strangers(&mut self) {
+    async fn strangers(&mut self, front: &Front) {
         let taken = self.account("taken");
         let free = "events-free@example.com".to_owned();
         self.secrets.push(free.clone());
@@ -79,7 +81,16 @@ impl Scene {
             let request = RegisterRequest { email, password: PASSWORD.to_owned() };
             self.stranger().auth().register(request).await.unwrap();
         }
+        let request = RegisterRequest {
+            email: "events-weak@example.com".to_owned(),
+            password: "hunter2-canary-weak".to_owned(),
+        };
+        self.secrets.push(request.email.clone());
+        front.refuses("accounts:signUp", "WEAK_PASSWORD : hunter2");
+        self.stranger().auth().register(request).await.unwrap();
         let request = SendPasswordResetRequest { email: taken.clone() };
+        self.stranger().auth().send_password_reset(request.clone()).await.unwrap();
+        front.refuses("accounts:sendOobCode", "QUOTA_EXCEEDED : hunter2");
         self.stranger().auth().send_password_reset(request).await.unwrap();
         let fails = (0..6).map(|_| async {
             let (password, device_name) = ("hunter2-canary-wrong".to_owned(), String::new());
@@ -131,13 +142,15 @@ impl Scene {
 
 /// What a process that Google knows as this account has logged.
 async fn process(
-    database: &str,
+    (database, front): (&str, &Front),
     service_account: &str,
     scene: &mut Scene,
     play: impl AsyncFnOnce(&mut Scene),
 ) -> String {
     let environment = Environment::of(&world().runtime_url(database)).with_issuer();
-    let environment = with_firebase(environment).with("FIREBASE_SERVICE_ACCOUNT", service_account);
+    let environment = with_firebase(environment)
+        .with("IDENTITY_TOOLKIT_URL", front.url())
+        .with("FIREBASE_SERVICE_ACCOUNT", service_account);
     let mut serving = Serving::of(&mut environment.command_of(ALL.as_ref(), &[])).await;
     scene.address = serving.address;
     play(scene).await;
@@ -168,9 +181,10 @@ async fn every_event_is_a_row_and_a_line_and_neither_holds_a_secret() {
     let stranger = Issuer::in_memory(PROJECT, Clock::system()).unwrap();
     let issuer_url = format!("http://{}", world().issuer_address);
     let unknown = stranger.service_account(&issuer_url).unwrap();
+    let front = Front::open().await;
     // At first Google does not know the account, so that something is left to be told.
-    let first = process(&database, &unknown, &mut scene, async |scene| {
-        scene.strangers().await;
+    let first = process((&database, &front), &unknown, &mut scene, async |scene| {
+        scene.strangers(&front).await;
         scene.sessions().await;
         scene.machines().await;
     });
@@ -178,18 +192,19 @@ async fn every_event_is_a_row_and_a_line_and_neither_holds_a_secret() {
     let mut owner = PgConnection::connect(&world().owner_url(&database)).await.unwrap();
     let waited = "update mayfly_auth.untold set try_time = now() - interval '1 hour'";
     raw_sql(waited).execute(&mut owner).await.unwrap();
-    let second = process(&database, &world().service_account, &mut scene, async |scene| {
-        let email = scene.account("later");
-        let (_, tokens) = scene.signs_in(&email).await;
-        let roles = vec!["editor".to_owned()];
-        let request = SetRolesRequest { user_id: tokens.user_id, roles };
-        scene.admin().auth().set_roles(request).await.unwrap();
-    });
+    let second =
+        process((&database, &front), &world().service_account, &mut scene, async |scene| {
+            let email = scene.account("later");
+            let (_, tokens) = scene.signs_in(&email).await;
+            let roles = vec!["editor".to_owned()];
+            let request = SetRolesRequest { user_id: tokens.user_id, roles };
+            scene.admin().auth().set_roles(request).await.unwrap();
+        });
     let logged = first + &second.await;
 
     let rows = "select distinct event from mayfly_auth.audit";
     let rows: BTreeSet<_> = texts(&database, rows).await.into_iter().collect();
-    assert!(names().len() >= 18, "{:?}", names());
+    assert!(names().len() >= 20, "{:?}", names());
     assert_eq!(rows, names(), "what the audit has, and what there is");
     let lines = lines(&logged);
     let text = |line: &Map<String, Value>, name: &str| Some(line.get(name)?.as_str()?.to_owned());

@@ -42,9 +42,11 @@ impl Issuer {
     /// Makes an account for an email address nobody has yet, and signs it in.
     pub fn sign_up(&self, email: &str, password: &str) -> Result<Session, Error> {
         let email = account::email(email)?;
-        password::check(password)?;
+        // Whether there is one comes first, as with Firebase's emulator: whoever asks by way of a
+        // password that is too short is told as well.
         // Hashing takes long: not before it is known to be of use, and not under the lock.
         self.state().accounts.check_can_add(Some(&email))?;
+        password::check(password)?;
         let password = Some(password::Hash::of(password)?);
         self.admit(Provider::Password, Change { email: Some(email), password, ..Change::default() })
     }

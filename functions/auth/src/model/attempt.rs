@@ -3,10 +3,10 @@
 use std::{net::IpAddr, time::Duration};
 
 use aws_lc_rs::hmac;
-use uuid::Uuid;
 
 /// The longest wait: whoever locks an account out by failing on purpose does not do so for longer.
-/// `count_attempt.sql` knows it too, and lets nobody wait for longer whose clock was set.
+/// `count_attempt.sql` and `get_block.sql` know it too: twice as long is no wait but a clock that was
+/// set.
 const DELAY_MAX: Duration = Duration::from_mins(15);
 
 /// What is counted.
@@ -18,11 +18,9 @@ pub(crate) enum Kind {
     Address,
     /// Having a message sent to one address.
     Mail,
-    /// Continuing sign-ins from one address.
+    /// Continuing sign-ins from one address with what is no refresh token.
     Refresh,
-    /// Exchanging the key of one API client.
-    Client,
-    /// Exchanging API keys from one address.
+    /// Exchanging API keys that are none from one address.
     Exchange,
 }
 
@@ -40,7 +38,6 @@ impl Kind {
             Self::Address => "address",
             Self::Mail => "mail",
             Self::Refresh => "refresh",
-            Self::Client => "client",
             Self::Exchange => "exchange",
         }
     }
@@ -50,7 +47,7 @@ impl Kind {
         match self {
             Self::Account => 5,
             Self::Mail => 3,
-            Self::Address | Self::Client | Self::Exchange => 50,
+            Self::Address | Self::Exchange => 50,
             // Apps do it by themselves, many of them at once from behind one address.
             Self::Refresh => 200,
         }
@@ -61,6 +58,15 @@ impl Kind {
         match self {
             Self::Mail => Duration::from_mins(1),
             _ => Duration::from_secs(1),
+        }
+    }
+
+    /// In how long one attempt is forgotten. Behind an address may be a thousand people who mistype now
+    /// and then; whoever tries one account slowly is not to be given more for it.
+    pub(crate) fn drain(self) -> Duration {
+        match self {
+            Self::Address | Self::Refresh | Self::Exchange => Duration::from_mins(1),
+            Self::Account | Self::Mail => Duration::from_hours(24),
         }
     }
 
@@ -81,11 +87,6 @@ impl Subject {
     /// The account of a mail address, which is compared without regard to case.
     pub(crate) fn account(key: &[u8], kind: Kind, email: &str) -> Self {
         Self::new(key, kind, &email.to_ascii_lowercase())
-    }
-
-    /// An API client, whether there is one or not.
-    pub(crate) fn client(key: &[u8], id: Uuid) -> Self {
-        Self::new(key, Kind::Client, &id.to_string())
     }
 
     /// Where a call comes from. Of IPv6 it is the /64 that counts, which one customer is given whole.
@@ -116,7 +117,7 @@ mod tests {
         assert_eq!([16, 17, 100, i32::MAX].map(secs), [900; 4]);
         assert_eq!(Kind::Address.delay(50), Duration::ZERO);
         assert_eq!(Kind::Mail.delay(4), Duration::from_mins(1));
-        for (kind, free) in [(Kind::Client, 50), (Kind::Exchange, 50), (Kind::Refresh, 200)] {
+        for (kind, free) in [(Kind::Exchange, 50), (Kind::Refresh, 200)] {
             assert_eq!(kind.delay(free), Duration::ZERO);
             assert_eq!(kind.delay(free + 1), Duration::from_secs(1));
         }

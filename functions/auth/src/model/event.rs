@@ -10,6 +10,10 @@ pub(crate) enum What {
     Registered,
     /// Somebody wanted an account for an address that has one.
     RegisteredAgain,
+    /// No account was made: the project has its own rules for passwords, or for who may have one.
+    RegisterRefused,
+    /// A message was due that Firebase has not sent.
+    MessageUnsent,
     /// A message was asked for by which a new password is set.
     PasswordResetSent,
     /// Somebody signed in.
@@ -60,6 +64,8 @@ impl What {
         match self {
             Self::Registered => "registered",
             Self::RegisteredAgain => "registered_again",
+            Self::RegisterRefused => "register_refused",
+            Self::MessageUnsent => "message_unsent",
             Self::PasswordResetSent => "password_reset_sent",
             Self::SignedIn => "signed_in",
             Self::SignInFailed => "sign_in_failed",

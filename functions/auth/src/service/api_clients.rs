@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_lc_rs::rand;
-use call::{Call, anyone, signed_in};
+use call::{anyone, signed_in};
 use database::Tx;
 use fault::{Fault, Reason};
 use page::Page;
@@ -20,7 +20,7 @@ use crate::{
     model::{
         self,
         api_client::{self, ACCESS_SECS, ApiClient, SECRET_BYTES, Secret},
-        attempt::Subject,
+        attempt::Kind,
     },
     store,
 };
@@ -112,17 +112,17 @@ impl AuthService {
     ) -> Answer<ExchangeApiKeyResponse> {
         let (call, ExchangeApiKeyRequest { api_client_id, client_secret }) = anyone(request)?;
         let id = id(&api_client_id);
-        let exchangers = self.exchangers(&call, id).await?;
 
-        self.attempt(&call, &exchangers).await?;
         let client = store::get_api_client(&self.context.pool, id).await?;
+        // The right secret does not wait for what others have tried: nobody comes upon it by trying.
         let Some(client) = api_client::of_secret(client, &client_secret, self.now()) else {
+            self.attempt(&call, &self.address(&call, Kind::Exchange).await?).await?;
             let event = Event::of_api_client(What::ApiKeyRefused, id);
             self.note_alone(&call, &event).await?;
             return Err(Reason::CredentialsInvalid.into());
         };
         let key = self.context.pool.secret("auth_access").await?;
-        self.exchanged(&call, id, &exchangers).await?;
+        self.note_alone(&call, &Event::of_api_client(What::ApiKeyExchanged, id)).await?;
 
         let signer = api_client::signer(&key);
         let expires = self.context.clock.unix_secs() + ACCESS_SECS;
@@ -131,19 +131,6 @@ impl AuthService {
             expire_time: Some(model::second(expires)),
             scopes: client.scopes,
         }))
-    }
-
-    async fn exchanged(
-        &self,
-        call: &Call,
-        id: Uuid,
-        exchangers: &[Subject; 2],
-    ) -> Result<(), Fault> {
-        let note = |tx: Tx| async move {
-            self.succeeded(&tx, exchangers).await?;
-            self.note(&tx, call, Event::of_api_client(What::ApiKeyExchanged, id)).await
-        };
-        self.context.pool.transaction(note).await
     }
 }
 

@@ -1,11 +1,12 @@
-//! Attempts are counted before they are made: however many come at once, none is for nothing.
+//! Attempts at what can be guessed are counted before they are made: however many come at once, none is
+//! for nothing. Where it is 256 bits of chance that are shown, it is enough to count what was refused.
 
 use std::time::Duration;
 
 use call::Call;
+use chrono::{DateTime, Utc};
 use database::Tx;
 use fault::{Fault, Reason};
-use uuid::Uuid;
 
 use super::{AuthService, Event, What};
 use crate::{
@@ -25,17 +26,22 @@ impl AuthService {
         Ok([account, Subject::address(&key, Kind::Address, call.address)])
     }
 
-    /// Who exchanges an API key: the client, and the address it is tried from.
-    pub(super) async fn exchangers(&self, call: &Call, id: Uuid) -> Result<[Subject; 2], Fault> {
+    /// Who shows a refresh token or an API client's secret: an address. Whose they say they are is not
+    /// counted, or a stranger could have them wait.
+    pub(super) async fn address(&self, call: &Call, kind: Kind) -> Result<[Subject; 1], Fault> {
         let key = self.context.pool.secret("auth_subject").await?;
-        let address = Subject::address(&key, Kind::Exchange, call.address);
-        Ok([Subject::client(&key, id), address])
+        Ok([Subject::address(&key, kind, call.address)])
     }
 
-    /// Who continues a sign-in: an address. Whose sign-in it is only the token's issuer knows.
-    pub(super) async fn refresher(&self, call: &Call) -> Result<[Subject; 1], Fault> {
-        let key = self.context.pool.secret("auth_subject").await?;
-        Ok([Subject::address(&key, Kind::Refresh, call.address)])
+    /// Says when the next attempt may be made, if not now. It counts none.
+    pub(super) async fn may_try(&self, subjects: &[Subject]) -> Result<(), Fault> {
+        let now = self.now();
+        for subject in subjects {
+            if let Some(until) = store::get_block(&self.context.pool, &subject.hash, now).await? {
+                return Err(too_early(until, now));
+            }
+        }
+        Ok(())
     }
 
     /// Counts an attempt for each, or says when it may be made.
@@ -51,10 +57,9 @@ impl AuthService {
 
     async fn count(&self, tx: &Tx, call: &Call, subject: &Subject) -> Result<(), Fault> {
         let now = self.now();
-        let Some(count) = store::count_attempt(tx, &subject.hash, now).await? else {
-            let until = store::get_block(tx, &subject.hash).await?.unwrap_or(now);
-            let wait = (until - now).to_std().unwrap_or_default().max(Duration::from_secs(1));
-            return Err(Fault::new(Reason::RateLimited).retry_in(wait));
+        let Some(count) = store::count_attempt(tx, subject, now).await? else {
+            let until = store::get_block(tx, &subject.hash, now).await?.unwrap_or(now);
+            return Err(too_early(until, now));
         };
         let delay = subject.kind.delay(count);
         if !delay.is_zero() {
@@ -65,8 +70,7 @@ impl AuthService {
         Ok(())
     }
 
-    /// An attempt went well: the failures of its account or client are forgotten, its address's are
-    /// not.
+    /// A sign-in went well: the failures of its account are forgotten, its address's are not.
     pub(super) async fn succeeded(
         &self,
         tx: &Tx,
@@ -77,7 +81,7 @@ impl AuthService {
         Ok(())
     }
 
-    /// An attempt was none that counts: it went well, or nobody could be asked.
+    /// An attempt was none that counts: nobody could be asked.
     pub(super) async fn not_tried(&self, subjects: &[Subject]) -> Result<(), Fault> {
         let uncount = |tx: Tx| async move {
             for subject in subjects {
@@ -87,4 +91,9 @@ impl AuthService {
         };
         self.context.pool.transaction(uncount).await
     }
+}
+
+fn too_early(until: DateTime<Utc>, now: DateTime<Utc>) -> Fault {
+    let wait = (until - now).to_std().unwrap_or_default().max(Duration::from_secs(1));
+    Fault::new(Reason::RateLimited).retry_in(wait)
 }

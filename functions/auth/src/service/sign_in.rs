@@ -8,7 +8,7 @@ use proto::auth::v1::{
     RefreshTokenRequest, RefreshTokenResponse, RegisterRequest, RegisterResponse,
     SendPasswordResetRequest, SendPasswordResetResponse, SignInRequest, SignInResponse, Tokens,
 };
-use tonic::{Request, Response};
+use tonic::{Code, Request, Response};
 
 use super::{Answer, AuthService, Event, What, pace::Pace};
 use crate::{
@@ -30,7 +30,7 @@ impl AuthService {
 
         self.attempt(&call, &subjects).await?;
         let pace = Pace::begin();
-        let outcome = self.make_account(&call, (&email, &password), &subjects[0]).await;
+        let outcome = self.make_account(&call, (&email, &password), &subjects).await;
         pace.end().await;
 
         outcome?;
@@ -38,24 +38,33 @@ impl AuthService {
     }
 
     /// Makes an account and has its address verified; or has the owner of the one that is there told.
+    ///
+    /// Once Firebase has said something that it says of one of the two alone, nothing more is told:
+    /// neither what it thinks of the password, nor whether the message went out.
     async fn make_account(
         &self,
         call: &Call,
         (email, password): (&str, &str),
-        subject: &Subject,
+        subjects: &[Subject; 2],
     ) -> Result<(), Fault> {
-        let event = match self.toolkit.sign_up(call, email, password).await {
-            Ok(SignedUp { id_token }) => {
-                self.toolkit.send_verification(call, &id_token).await?;
-                let person = self.holder(&id_token).await?;
-                Event::of_person(What::Registered, &person.user_id)
+        let of_subject = |what| Event::of_subject(what, &subjects[0].hash);
+        let (event, sent) = match self.toolkit.sign_up(call, email, password).await {
+            Ok(SignedUp { user_id, id_token }) => {
+                let sent = self.toolkit.send_verification(call, &id_token).await;
+                (Event::of_person(What::Registered, &user_id), sent)
             }
             Err(Error::Refused(Refusal::EmailExists)) => {
-                self.reset_password(call, email).await?;
-                Event::of_subject(What::RegisteredAgain, &subject.hash)
+                let sent = self.toolkit.send_password_reset(call, email).await;
+                (of_subject(What::RegisteredAgain), sent)
             }
-            Err(error) => return Err(error.into()),
+            Err(Error::Refused(Refusal::WeakPassword | Refusal::NotAlone)) => {
+                (of_subject(What::RegisterRefused), Ok(()))
+            }
+            Err(error) => return Err(self.unasked(subjects, error).await),
         };
+        if sent.is_err() {
+            self.note_alone(call, &of_subject(What::MessageUnsent)).await?;
+        }
         self.note_alone(call, &event).await
     }
 
@@ -66,34 +75,41 @@ impl AuthService {
 
         self.attempt(&call, &subjects).await?;
         let pace = Pace::begin();
-        let signed_in = match self.toolkit.sign_in(&call, &email, &password).await {
-            Ok(signed_in) => signed_in,
-            Err(error) => {
-                let fault = self.not_signed_in(&call, &subjects, error).await;
+        let outcome = match self.toolkit.sign_in(&call, &email, &password).await {
+            Ok(signed_in) => self.keep(&call, &subjects, (signed_in, device_name)).await,
+            Err(Error::Refused(refusal)) => {
+                let fault = self.not_signed_in(&call, &subjects[0], refusal).await;
+                pace.end().await;
+                return Err(fault.into());
+            }
+            Err(error) => Err(error.into()),
+        };
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(fault) => {
+                let fault = self.unasked(&subjects, fault).await;
                 pace.end().await;
                 return Err(fault.into());
             }
         };
-        let person = self.holder(&signed_in.id_token).await?;
-        let session = self.keep(&call, &subjects, (&person, device_name)).await?;
         // Firebase answers, so it is told what it was not. Failing that, the next sign-in tells it.
         self.tell_untold(&call).await;
 
-        let session = Some(session.told_to(person.auth_time));
-        Ok(Response::new(SignInResponse { tokens: Some(tokens(&person, signed_in)), session }))
+        Ok(Response::new(answer))
     }
 
     /// What is said when nobody was signed in: the same, whatever Firebase found wrong with it.
-    async fn not_signed_in(&self, call: &Call, subjects: &[Subject; 2], error: Error) -> Fault {
-        let (outcome, fault) = match error {
-            Error::Refused(refusal) => {
-                let event = Event::of_subject(What::SignInFailed, &subjects[0].hash);
-                let fault = Fault::new(Reason::CredentialsInvalid).because(refusal);
-                (self.note_alone(call, &event).await, fault)
-            }
-            error => (self.not_tried(subjects).await, error.into()),
-        };
-        outcome.err().unwrap_or(fault)
+    async fn not_signed_in(&self, call: &Call, account: &Subject, refusal: Refusal) -> Fault {
+        let event = Event::of_subject(What::SignInFailed, &account.hash);
+        let noted = self.note_alone(call, &event).await;
+        let fault = Fault::new(Reason::CredentialsInvalid).because(refusal);
+        noted.err().unwrap_or(fault)
+    }
+
+    /// Something was in the way that is nothing of theirs: the attempt was none.
+    async fn unasked(&self, subjects: &[Subject; 2], fault: impl Into<Fault>) -> Fault {
+        let uncounted = self.not_tried(subjects).await;
+        uncounted.err().unwrap_or(fault.into())
     }
 
     /// Keeps a sign-in.
@@ -101,8 +117,9 @@ impl AuthService {
         &self,
         call: &Call,
         subjects: &[Subject; 2],
-        (person, device_name): (&Person, String),
-    ) -> Result<Session, Fault> {
+        (signed_in, device_name): (SignedIn, String),
+    ) -> Result<SignInResponse, Fault> {
+        let person = &*self.holder(&signed_in.id_token).await?;
         let session = Session::new(person, device_name, self.now());
         let kept = &session;
         let keep = |tx: Tx| async move {
@@ -111,7 +128,8 @@ impl AuthService {
             self.note(&tx, call, Event::of_person(What::SignedIn, &person.user_id)).await
         };
         self.context.pool.transaction(keep).await?;
-        Ok(session)
+        let session = Some(session.told_to(person.auth_time));
+        Ok(SignInResponse { tokens: Some(tokens(person, signed_in)), session })
     }
 
     pub(super) async fn refreshes(
@@ -119,27 +137,26 @@ impl AuthService {
         request: Request<RefreshTokenRequest>,
     ) -> Answer<RefreshTokenResponse> {
         let (call, RefreshTokenRequest { refresh_token }) = anyone(request)?;
+        let address = self.address(&call, Kind::Refresh).await?;
 
-        let subjects = self.refresher(&call).await?;
-
-        self.attempt(&call, &subjects).await?;
+        self.may_try(&address).await?;
         let signed_in = match self.toolkit.refresh(&call, &refresh_token).await {
             Ok(signed_in) => signed_in,
-            // Deleted or disabled: the token was good once.
-            Err(Error::Refused(Refusal::NoAccount)) => return Err(Reason::TokenRevoked.into()),
-            Err(Error::Refused(refusal)) => return Err(Fault::from(refusal).into()),
             Err(error) => {
-                self.not_tried(&subjects).await?;
-                return Err(Fault::from(error).into());
+                let fault = not_refreshed(error);
+                if fault.reason().code() == Code::Unauthenticated {
+                    self.attempt(&call, &address).await?;
+                }
+                return Err(fault.into());
             }
         };
         let person = self.holder(&signed_in.id_token).await?;
         if self.is_over(&person).await? {
+            self.attempt(&call, &address).await?;
             let event = Event::of_person(What::RefreshRefused, &person.user_id);
             self.note_alone(&call, &event).await?;
             return Err(Reason::TokenRevoked.into());
         }
-        self.not_tried(&subjects).await?;
 
         Ok(Response::new(RefreshTokenResponse { tokens: Some(tokens(&person, signed_in)) }))
     }
@@ -170,21 +187,36 @@ impl AuthService {
 
         self.attempt(&call, &subjects).await?;
         let pace = Pace::begin();
-        let outcome = self.reset_password(&call, &email).await;
-        let event = Event::of_subject(What::PasswordResetSent, &subjects[0].hash);
-        let noted = self.note_alone(&call, &event).await;
+        let outcome = self.reset_password(&call, &email, &subjects).await;
         pace.end().await;
 
-        outcome.and(noted)?;
+        outcome?;
         Ok(Response::new(SendPasswordResetResponse {}))
     }
 
-    /// Has a message sent, if there is an account.
-    async fn reset_password(&self, call: &Call, email: &str) -> Result<(), Fault> {
-        match self.toolkit.send_password_reset(call, email).await {
-            Ok(()) | Err(Error::Refused(_)) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+    /// Has a message sent, if there is an account. Whatever Firebase answers, it may answer for those
+    /// alone who have one.
+    async fn reset_password(
+        &self,
+        call: &Call,
+        email: &str,
+        subjects: &[Subject; 2],
+    ) -> Result<(), Fault> {
+        let what = match self.toolkit.send_password_reset(call, email).await {
+            Ok(()) | Err(Error::Refused(Refusal::NoAccount)) => What::PasswordResetSent,
+            Err(Error::Refused(_) | Error::Unexpected { .. }) => What::MessageUnsent,
+            Err(error) => return Err(self.unasked(subjects, error).await),
+        };
+        self.note_alone(call, &Event::of_subject(what, &subjects[0].hash)).await
+    }
+}
+
+/// Why a sign-in does not go on.
+fn not_refreshed(error: Error) -> Fault {
+    match error {
+        // Deleted or disabled: the token was good once.
+        Error::Refused(Refusal::NoAccount) => Reason::TokenRevoked.into(),
+        error => error.into(),
     }
 }
 

@@ -1,0 +1,166 @@
+//! What Firebase may answer, and what is told of it: nothing that it says of an account alone.
+
+use proto::auth::v1::{
+    RefreshTokenRequest, RegisterRequest, SendPasswordResetRequest, SetRolesRequest,
+};
+use serde_json::json;
+use tests::{App, AppBuilder, Told, told, world};
+use tonic::{Code, Status};
+
+use super::{
+    PASSWORD, account, address, front::Front, refusal, signed_in, tries, unauthenticated, with_role,
+};
+
+const COUNTED: &str = "select coalesce(sum(count), 0)::bigint from mayfly_auth.attempt";
+
+/// An app that asks by way of `front`.
+fn behind(front: &Front) -> AppBuilder {
+    App::builder()
+        .with("IDENTITY_TOOLKIT_URL", front.url())
+        .with("SECURE_TOKEN_URL", front.url())
+        .with("FIREBASE_SERVICE_ACCOUNT", front.service_account())
+}
+
+async fn register(app: &App, email: &str) -> Result<(), Status> {
+    let request = RegisterRequest { email: email.to_owned(), password: PASSWORD.to_owned() };
+    app.stranger(None).auth().register(request).await.map(drop)
+}
+
+async fn reset(app: &App, email: &str) -> Result<(), Status> {
+    let request = SendPasswordResetRequest { email: email.to_owned() };
+    app.stranger(None).auth().send_password_reset(request).await.map(drop)
+}
+
+async fn refresh(app: &App, token: &str) -> Result<(), Status> {
+    let request = RefreshTokenRequest { refresh_token: token.to_owned() };
+    app.stranger(None).auth().refresh_token(request).await.map(drop)
+}
+
+async fn events(app: &App, event: &str) -> i64 {
+    let events = format!("select count(*) from mayfly_auth.audit where event = '{event}'");
+    app.sql_count(&events).await
+}
+
+/// It is nothing of theirs, and worth coming back for.
+#[track_caller]
+fn is_outage(outcome: Result<(), Status>) {
+    let Told { code, retry_delay, .. } = told(&outcome.unwrap_err());
+    assert_eq!(code, Code::Unavailable);
+    assert!(retry_delay.is_some());
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_sent_tells_of_no_account() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let (known, free) = (account(), address());
+    for email in [&known, &free] {
+        front.refuses("accounts:sendOobCode", "QUOTA_EXCEEDED : Exceeded daily quota");
+        register(&app, email).await.unwrap();
+    }
+    assert_eq!([events(&app, "registered").await, events(&app, "registered_again").await], [1; 2]);
+    assert_eq!(events(&app, "message_unsent").await, 2);
+    // A third that nothing can be sent to, and which has an account: once more the same.
+    for word in ["RESET_PASSWORD_EXCEED_LIMIT", "TOO_MANY_ATTEMPTS_TRY_LATER", "QUOTA_EXCEEDED"] {
+        front.refuses("accounts:sendOobCode", word);
+        reset(&app, &account()).await.unwrap();
+    }
+    assert_eq!(events(&app, "message_unsent").await, 5);
+    reset(&app, &account()).await.unwrap();
+    assert_eq!(events(&app, "password_reset_sent").await, 1);
+}
+
+#[tokio::test]
+async fn what_firebase_thinks_of_a_password_tells_of_no_account() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    // It says so of a free address alone: of one that is taken it says that first.
+    for word in [
+        "WEAK_PASSWORD : Password should be at least 12 characters",
+        "PASSWORD_DOES_NOT_MEET_REQUIREMENTS : Missing password requirements: []",
+        "BLOCKING_FUNCTION_ERROR_RESPONSE : HTTP Cloud Function returned an error",
+    ] {
+        front.refuses("accounts:signUp", word);
+        register(&app, &address()).await.unwrap();
+    }
+    register(&app, &account()).await.unwrap();
+    assert_eq!(events(&app, "register_refused").await, 3);
+    assert_eq!(events(&app, "registered").await, 0);
+}
+
+#[tokio::test]
+async fn a_right_password_that_does_not_suffice_is_answered_and_counted_like_a_wrong_one() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let email = account();
+    let wrong = unauthenticated("CREDENTIALS_INVALID");
+    let pending = json!({ "mfaPendingCredential": "x", "mfaInfo": [{}], "localId": "ada" });
+    front.grants("accounts:signInWithPassword", &pending);
+    assert_eq!(refusal(tries(&app, &email, PASSWORD).await), wrong);
+    front.refuses("accounts:signInWithPassword", "BLOCKING_FUNCTION_ERROR_RESPONSE : no");
+    assert_eq!(refusal(tries(&app, &email, PASSWORD).await), wrong);
+    front.refuses("accounts:signInWithPassword", "TOO_MANY_ATTEMPTS_TRY_LATER : later");
+    assert_eq!(refusal(tries(&app, &email, PASSWORD).await), wrong);
+    assert_eq!((app.sql_count(COUNTED).await, events(&app, "sign_in_failed").await), (6, 3));
+}
+
+#[tokio::test]
+async fn a_firebase_that_is_asked_too_much_is_an_outage_and_nobody_has_failed() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let later = "TOO_MANY_ATTEMPTS_TRY_LATER : later";
+    front.refuses("/token", later);
+    is_outage(refresh(&app, "any").await);
+    front.refuses("accounts:signUp", later);
+    is_outage(register(&app, &address()).await);
+    front.answers("accounts:sendOobCode", 503, 9);
+    is_outage(reset(&app, &address()).await);
+    front.refuses("accounts:lookup", later);
+    let admin = with_role(&app, "root-admin", "admin");
+    let request = SetRolesRequest { user_id: "ada".to_owned(), roles: Vec::new() };
+    is_outage(admin.auth().set_roles(request).await.map(drop));
+    assert_eq!(app.sql_count(COUNTED).await, 0);
+}
+
+#[tokio::test]
+async fn a_refresh_token_of_another_project_is_none() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    front.refuses("/token", "PROJECT_NUMBER_MISMATCH");
+    assert_eq!(refusal(refresh(&app, "any").await), unauthenticated("TOKEN_INVALID"));
+    assert_eq!(app.sql_count(COUNTED).await, 1);
+}
+
+#[tokio::test]
+async fn roles_that_firebase_cannot_keep_are_refused_by_their_field() {
+    let app = App::start().await;
+    let admin = with_role(&app, "root-admin", "admin");
+    let user_id = world().issuer.sign_up(&address(), PASSWORD).unwrap().user_id;
+    let roles = (0..32).map(|n| format!("{n:030}")).collect();
+    let status = admin.auth().set_roles(SetRolesRequest { user_id, roles }).await.unwrap_err();
+    assert_eq!(
+        (status.code(), told(&status).fields),
+        (Code::InvalidArgument, vec!["roles".into()])
+    );
+}
+
+#[tokio::test]
+async fn without_the_keys_nobody_signs_in_and_nobody_has_failed() {
+    let app = App::builder().with("JWKS_URL", "http://127.0.0.1:1/keys").start().await;
+    let email = account();
+    let fault = refusal(tries(&app, &email, PASSWORD).await);
+    assert_eq!(fault, (Code::Unavailable, "KEYS_UNAVAILABLE".to_owned()));
+    assert_eq!(app.sql_count(COUNTED).await, 0);
+    // Whoever registers is told nothing by it.
+    register(&app, &address()).await.unwrap();
+    register(&app, &email).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_goes_on_counts_for_nothing() {
+    let app = App::start().await;
+    let (_, tokens) = signed_in(&app, &account()).await;
+    let rows = "select count(*) from mayfly_auth.attempt where count > 0";
+    refresh(&app, &tokens.refresh_token).await.unwrap();
+    assert_eq!(app.sql_count(rows).await, 0);
+}
