@@ -3,6 +3,7 @@
 pub(crate) mod api_client;
 pub(crate) mod attempt;
 pub(crate) mod event;
+pub(crate) mod password;
 
 use chrono::{DateTime, Utc};
 use fault::Fault;

@@ -19,6 +19,7 @@ use self::{
     access::{Access, AccessError},
     service_account::ServiceAccount,
 };
+use crate::model::password::Policy;
 
 /// What Firebase says no with is kept to this much for the log.
 const WORD_CHARS_MAX: usize = 60;
@@ -179,6 +180,13 @@ impl Toolkit {
     /// Whether there is somebody to administer accounts as.
     pub(crate) fn has_admin(&self) -> bool {
         self.admin.is_some()
+    }
+
+    /// What the project asks of passwords.
+    pub(crate) async fn password_policy(&self, call: &Call) -> Result<Policy, Error> {
+        let request = self.of_project(Request::get("/v2/passwordPolicy"));
+        let answer = self.send(call, &self.accounts, request).await?.body;
+        Ok(Policy::of(&answer))
     }
 
     /// Makes an account.

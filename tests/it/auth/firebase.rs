@@ -89,6 +89,26 @@ async fn what_firebase_thinks_of_a_password_tells_of_no_account() {
 }
 
 #[tokio::test]
+async fn what_a_project_asks_of_passwords_is_told_whether_there_is_an_account_or_not() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let policy = json!({
+        "customStrengthOptions": { "containsUppercaseCharacter": true },
+        "enforcementState": "ENFORCE",
+    });
+    for email in [account(), address()] {
+        front.grants("/passwordPolicy", &policy);
+        let status = register(&app, &email).await.unwrap_err();
+        let Told { code, fields, .. } = told(&status);
+        assert_eq!((code, fields), (Code::InvalidArgument, vec!["password".to_owned()]));
+    }
+    assert_eq!(front.asked("accounts:signUp"), 0);
+    // A Firebase that does not tell is no reason to take nobody.
+    front.refuses("/passwordPolicy", "METHOD_NOT_FOUND");
+    register(&app, &address()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_right_password_that_does_not_suffice_is_answered_and_counted_like_a_wrong_one() {
     let front = Front::open().await;
     let app = behind(&front).start().await;

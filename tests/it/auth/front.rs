@@ -9,7 +9,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, HeaderName, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header},
 };
 use serde_json::{Value, json};
 use tests::world;
@@ -96,6 +96,7 @@ impl Told {
 
 async fn pass(
     State(told): State<Arc<Told>>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -106,7 +107,8 @@ async fn pass(
         return (status, kind, body);
     }
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
-    let mut request = client.post(format!("http://{}{uri}", world().issuer_address)).body(body);
+    let mut request = client.request(method, format!("http://{}{uri}", world().issuer_address));
+    request = request.body(body);
     // The host as well: assertions are for where they are shown.
     for name in [header::HOST, header::AUTHORIZATION, header::CONTENT_TYPE] {
         if let Some(value) = headers.get(&name) {

@@ -39,14 +39,21 @@ impl AuthService {
 
     /// Makes an account and has its address verified; or has the owner of the one that is there told.
     ///
-    /// Once Firebase has said something that it says of one of the two alone, nothing more is told:
-    /// neither what it thinks of the password, nor whether the message went out.
+    /// What the project asks of passwords is told before Firebase is asked for the account. Once it has
+    /// said something that it says of one of the two alone, nothing more is told: neither what it thinks
+    /// of the password, nor whether the message went out.
     async fn make_account(
         &self,
         call: &Call,
         (email, password): (&str, &str),
         subjects: &[Subject; 2],
     ) -> Result<(), Fault> {
+        match self.toolkit.password_policy(call).await {
+            Ok(policy) if !policy.admits(password) => return Err(Refusal::WeakPassword.into()),
+            // What is not told here is found out below, and not told then.
+            Ok(_) | Err(Error::Refused(_) | Error::Unexpected { .. }) => {}
+            Err(error) => return Err(self.unasked(subjects, error).await),
+        }
         let of_subject = |what| Event::of_subject(what, &subjects[0].hash);
         let (event, sent) = match self.toolkit.sign_up(call, email, password).await {
             Ok(SignedUp { user_id, id_token }) => {

@@ -110,6 +110,8 @@ async fn what_is_wrong_is_said_in_googles_words() {
     let weak = "WEAK_PASSWORD : Password should be at least 6 characters";
     let cases = [
         (SIGN_UP, json!({ "email": "ALICE@example.com", "password": "123456" }), "EMAIL_EXISTS"),
+        // Whether there is one comes before what is wrong with the password.
+        (SIGN_UP, json!({ "email": "ALICE@example.com", "password": "123" }), "EMAIL_EXISTS"),
         (SIGN_UP, json!({ "email": "alice", "password": "123456" }), "INVALID_EMAIL"),
         (SIGN_UP, json!({ "email": "", "password": "" }), "INVALID_EMAIL"),
         (SIGN_UP, json!({ "email": "bob@example.com" }), "MISSING_PASSWORD"),
