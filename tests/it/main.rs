@@ -28,3 +28,4 @@ mod dev;
 mod grpcio;
 mod javascript;
 mod fly;
+mod limits;

@@ -238,6 +238,7 @@ impl Parts {
             cut: cut.clone(),
             drain_max: settings.limits.drain_max,
             body_idle_max: settings.limits.body_idle_max,
+            calls_max: settings.limits.calls_max,
             watches_max: settings.limits.watches_max,
             message_bytes_max: settings.limits.message_bytes_max,
             contract: proto::method,

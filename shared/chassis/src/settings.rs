@@ -47,6 +47,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// `MAX_STREAMS_PER_CONN`: calls at a time over one connection.
     pub streams_max: u32,
+    /// `MAX_IN_FLIGHT`: unary calls at a time, over all connections.
+    pub calls_max: usize,
     /// `MAX_WATCHES`: streams at a time; they may last for hours, and are counted by themselves.
     pub watches_max: usize,
     /// `MAX_DEADLINE_MS`: the ceiling over the deadline of every rule but a stream's.
@@ -143,12 +145,7 @@ impl Limits {
             1..=10_000,
             "calls at a time over one connection",
         );
-        let watches_max = reader.number(
-            "MAX_WATCHES",
-            "5000",
-            1..=1_000_000,
-            "streams at a time; more are told to come back",
-        );
+        let (calls_max, watches_max) = at_a_time(reader);
         let deadline_max = reader.millis(
             "MAX_DEADLINE_MS",
             "60000",
@@ -178,6 +175,7 @@ impl Limits {
             message_bytes_max: usize::try_from(message_bytes_max?).ok()?,
             connections_max: usize::try_from(connections_max?).ok()?,
             streams_max: streams_max?,
+            calls_max: usize::try_from(calls_max?).ok()?,
             watches_max: usize::try_from(watches_max?).ok()?,
             deadline_max: deadline_max?,
             preface_max: preface_max?,
@@ -187,6 +185,23 @@ impl Limits {
             drain_max: drain_max?,
         })
     }
+}
+
+/// How much is done at a time, over all connections.
+fn at_a_time(reader: &mut Reader<'_>) -> (Option<u32>, Option<u32>) {
+    let calls_max = reader.number(
+        "MAX_IN_FLIGHT",
+        "512",
+        1..=1_000_000,
+        "unary calls at a time, over all connections; more are told to come back",
+    );
+    let watches_max = reader.number(
+        "MAX_WATCHES",
+        "5000",
+        1..=1_000_000,
+        "streams at a time, a tenth of them for one caller and 100 at most; more are told to come back",
+    );
+    (calls_max, watches_max)
 }
 
 /// On Fly nobody reaches a function but through Fly's proxy.

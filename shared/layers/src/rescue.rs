@@ -29,6 +29,7 @@ use crate::{
     frames::{Bounds, RequestFrames, Scanner},
     headers::HeadersTooLarge,
     idempotency::KeyMissing,
+    in_flight::TooManyCalls,
     streams::TooManyStreams,
 };
 
@@ -67,8 +68,13 @@ pub(crate) fn fault(error: BoxError) -> Fault {
     if error.is::<Cut>() {
         return Reason::Draining.into();
     }
-    if error.is::<TooManyStreams>() {
+    if error.is::<TooManyCalls>() {
         return Reason::Shed.into();
+    }
+    match error.downcast_ref::<TooManyStreams>() {
+        Some(TooManyStreams::OfAll) => return Reason::Shed.into(),
+        Some(TooManyStreams::OfCaller) => return Reason::QuotaExceeded.into(),
+        None => {}
     }
     if error.is::<HeadersTooLarge>() {
         return Reason::MessageTooLarge.into();

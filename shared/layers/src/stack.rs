@@ -19,6 +19,7 @@ use crate::{
     frames::Bounds,
     headers::Headers,
     idempotency::Idempotency,
+    in_flight::InFlight,
     leftover::Leftover,
     protocols::Protocols,
     rescue::Rescue,
@@ -45,10 +46,12 @@ pub struct Inbound {
     pub drain: CancellationToken,
     /// Cancelled when it waits for no call any longer.
     pub cut: CancellationToken,
-    /// `DRAIN_SECS`: how long lies between the two.
+    /// How long lies between the two for a call that came last.
     pub drain_max: Duration,
     /// `BODY_IDLE_MS_MAX`: how long a client may not go on with its request.
     pub body_idle_max: Duration,
+    /// `MAX_IN_FLIGHT`: unary calls at a time.
+    pub calls_max: usize,
     /// `MAX_WATCHES`: streams at a time.
     pub watches_max: usize,
     /// `MAX_MESSAGE_BYTES`: the largest message that is read.
@@ -98,6 +101,7 @@ where
         .layer_fn(|inner| Authenticate::new(inner, Arc::clone(&gate)))
         // Below `authenticate`: who may not call takes no place.
         .layer_fn(|inner| Streams::new(inner, parts.watches_max))
+        .layer_fn(|inner| InFlight::new(inner, parts.calls_max))
         // Below `authenticate`: a stranger is not told what a call lacks.
         .layer_fn(Idempotency::new)
         .service(service);

@@ -132,6 +132,7 @@ fn stack(database: &str, visits: Visits) -> Stack {
         cut: CancellationToken::new(),
         drain_max: Duration::ZERO,
         body_idle_max: PATIENCE,
+        calls_max: 10,
         watches_max: 1,
         message_bytes_max: 1 << 20,
         contract: |path| (path == VISIT).then(|| &*METHOD),

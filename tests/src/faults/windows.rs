@@ -46,18 +46,20 @@ fn limit(field: &Field) -> (Duration, &'static str) {
 
 async fn shut_windows(field: &Field, window: u32) -> Seen {
     let (limit, setting) = limit(field);
-    let watches_max = field.pick("60", "5000");
+    let watches_max = field.pick("100", "5000");
     let settings = [("BODY_IDLE_MS_MAX", setting), ("MAX_WATCHES", watches_max)];
     let watched = field.watched(&settings).await;
     let mut seen = Seen::default();
-    let (connections, streams) = field.pick((4, 20), (200, 100));
+    // As many on each as one caller may have, and more in all than there are places.
+    let (connections, streams) = field.pick((20, 10), (200, 100));
     let mut grown = Vec::new();
     // What the allocator keeps of the first round serves the second; what leaks does not.
     for _round in 0..2 {
         let mut peers = Vec::new();
-        for _ in 0..connections {
+        for number in 0..connections {
             let manners = Manners { answers: true, window };
-            peers.push(watching(&watched, manners, streams).await);
+            let token = token(&format!("watcher-{number}"));
+            peers.push(watching(&watched, manners, &token, streams).await);
         }
         let start = Instant::now();
         let is_over = wait_for_the_ends(&mut peers, u64::from(streams), limit * 2 + LATE_MAX).await;
@@ -86,8 +88,8 @@ async fn shut_windows(field: &Field, window: u32) -> Seen {
 }
 
 /// A peer that has asked for so many watches.
-async fn watching(watched: &Watched, manners: Manners, streams: u32) -> Peer {
-    let headers = call(WATCH, Some(&token("neighbour")));
+async fn watching(watched: &Watched, manners: Manners, token: &str, streams: u32) -> Peer {
+    let headers = call(WATCH, Some(token));
     let asked = framed(&WatchProfilesRequest::default());
     let peer = Peer::connect(watched.server.address, manners).await;
     let mut peer = peer.expect("the server listens");
