@@ -1,7 +1,12 @@
 //! One connection: what it speaks, what it may cost, and when it ends.
 
 use std::{
-    cell::RefCell, convert::Infallible, future::Future, io, net::SocketAddr, pin::pin,
+    cell::RefCell,
+    convert::Infallible,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
     time::Duration,
 };
 
@@ -17,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use layers::{Peer, Stack};
 use tokio::{
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::body::Body;
@@ -25,7 +30,7 @@ use tower::Service;
 
 use crate::{
     Limits, Tls,
-    guard::Guard,
+    guard::{Blocked, Guard},
     health::Liveness,
     preface::{Rewound, Version, detect},
     stream::{Answer, Streams, ours},
@@ -56,6 +61,10 @@ const KEEPALIVE_ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// How long a peer may take to take its leave, once its calls are over and it was told to.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
+
+/// How long a connection that was told to go may have calls, and answers that are not yet taken:
+/// a little longer than any rule lets a call be. The drain has an end of its own, which is nearer.
+const LEAVE_MAX: Duration = Duration::from_mins(61);
 
 /// How long whoever asks for the health is listened to; they have nothing to say.
 const QUESTION_MAX: Duration = Duration::from_secs(1);
@@ -89,12 +98,20 @@ impl Connections {
             return;
         };
         let Limits { preface_max, body_idle_max, .. } = self.limits;
-        let io = TokioIo::new(Guard::new(stream, version, preface_max, body_idle_max));
-        let life = Life { age_max, calls: TaskTracker::new(), end: self.end.child_token() };
+        let guard = Guard::new(stream, version, preface_max, body_idle_max);
+        let life = Life {
+            age_max,
+            calls: TaskTracker::new(),
+            owed: TaskTracker::new(),
+            blocked: guard.blocked(),
+            finish: CancellationToken::new(),
+        };
+        let io = TokioIo::new(guard);
         let calls = Calls {
             stack: RefCell::new(self.stack.clone()),
             liveness: self.liveness.clone(),
             peer,
+            owed: life.owed.clone(),
             // Over HTTP/2 a call is a task, which is tracked until its answer is sent.
             under_way: (version == Version::Http1).then(|| life.calls.clone()),
         };
@@ -105,7 +122,7 @@ impl Connections {
                 self.drive(connection, &life, http1::Connection::graceful_shutdown).await
             }
             Version::Http2 => {
-                let streams = Streams::new(life.calls.clone(), body_idle_max, life.end.clone());
+                let streams = Streams::new(life.calls.clone(), body_idle_max, life.finish.clone());
                 let connection = self.http2(streams).serve_connection(io, service);
                 self.drive(connection, &life, http2::Connection::graceful_shutdown).await
             }
@@ -133,18 +150,19 @@ impl Connections {
         &self,
         connection: C,
         life: &Life,
-        finish: impl Fn(std::pin::Pin<&mut C>),
+        finish: impl Fn(Pin<&mut C>),
     ) -> Option<hyper::Result<()>>
     where
         C: Future<Output = hyper::Result<()>>,
     {
         let mut connection = pin!(connection);
-        // Each of the three waits behind a lock, two of them behind one of all connections. Here
+        // Each of the four waits behind a lock, three of them behind one of all connections. Here
         // they are asked when they have something to tell, not with every frame.
         let mut told = FuturesUnordered::from_iter([async {
             tokio::select! {
-                () = life.end.cancelled() => Told::End,
+                () = self.end.cancelled() => Told::End,
                 () = self.drain.cancelled() => Told::Finish,
+                () = life.finish.cancelled() => Told::Finish,
                 () = sleep(life.age_max) => Told::Finish,
             }
         }]);
@@ -158,13 +176,40 @@ impl Connections {
         // GOAWAY for HTTP/2, `connection: close` for HTTP/1.1; calls under way go on.
         finish(connection.as_mut());
         life.calls.close();
-        tokio::select! {
-            outcome = &mut connection => return Some(outcome),
-            () = life.end.cancelled() => return None,
-            () = life.calls.wait() => {}
+        let leaving = timeout(LEAVE_MAX, self.leave(connection, life));
+        self.end.run_until_cancelled(leaving).await?.ok()?
+    }
+
+    /// Polls a connection that was told to finish, until nothing more is to be waited for.
+    async fn leave<C>(&self, mut connection: Pin<&mut C>, life: &Life) -> Option<C::Output>
+    where
+        C: Future<Output = hyper::Result<()>>,
+    {
+        let mut moved = Instant::now();
+        loop {
+            // What a client sent before it knew may begin a call when the last is over.
+            if !life.calls.is_empty() {
+                tokio::select! {
+                    outcome = &mut connection => return Some(outcome),
+                    () = life.calls.wait() => moved = Instant::now(),
+                }
+            }
+            let owed = life.owed.len();
+            if let Ok(outcome) = timeout(GOODBYE_MAX, &mut connection).await {
+                return Some(outcome);
+            }
+            if life.owed.len() != owed {
+                moved = Instant::now();
+            }
+            // An answer is queued when its call is over, and a slow client has yet to take it.
+            let is_taken = !life.owed.is_empty() && moved.elapsed() < self.limits.body_idle_max;
+            // `guard` knows how long it waits for the peer's machine.
+            let is_waited_for = is_taken || life.blocked.get() || !life.calls.is_empty();
+            // Who does not answer, or has sent half a head, is left.
+            if !is_waited_for {
+                return None;
+            }
         }
-        // Nothing is under way any more. Who does not answer, or has sent half a head, is left.
-        timeout(GOODBYE_MAX, life.end.run_until_cancelled(connection)).await.ok()?
     }
 
     fn http1(&self) -> http1::Builder {
@@ -211,6 +256,7 @@ struct Calls {
     stack: RefCell<Stack>,
     liveness: Liveness,
     peer: Option<SocketAddr>,
+    owed: TaskTracker,
     under_way: Option<TaskTracker>,
 }
 
@@ -222,7 +268,7 @@ impl Calls {
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(Peer(peer.ip()));
         }
-        let call = self.under_way.as_ref().map(TaskTracker::token);
+        let (owed, call) = (self.owed.token(), self.under_way.as_ref().map(TaskTracker::token));
         // Where chunks end is for nobody to find but whoever reads them: no request follows them.
         let is_last = call.is_some() && request.headers().contains_key(header::TRANSFER_ENCODING);
         let answer = if request.uri().path() == Liveness::PATH {
@@ -232,7 +278,7 @@ impl Calls {
         };
         async move {
             let Ok(response) = answer.await;
-            let mut response = response.map(|body| Answer::new(body, call));
+            let mut response = response.map(|body| Answer::new(body, owed, call));
             if is_last {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
@@ -257,5 +303,12 @@ async fn examine(
 struct Life {
     age_max: Duration,
     calls: TaskTracker,
-    end: CancellationToken,
+    /// Answers, and pieces of answers, that are not written.
+    owed: TaskTracker,
+    blocked: Blocked,
+    /// Cancelled when its client takes too little of what it asks for.
+    finish: CancellationToken,
 }
+
+#[cfg(test)]
+mod tests;

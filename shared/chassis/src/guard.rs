@@ -11,6 +11,10 @@ mod heads;
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -34,6 +38,27 @@ pub(crate) struct Guard<T> {
     headers: Patience,
     answers: Patience,
     written: u64,
+    blocked: Blocked,
+}
+
+/// Whether something waits to be written that nobody takes at the moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Blocked(Arc<AtomicBool>);
+
+impl Blocked {
+    /// Whether it is so.
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Notes how a write went.
+    fn note<O>(&self, outcome: &Poll<O>) {
+        let is_blocked = outcome.is_pending();
+        // Almost always it is as it was, which another thread may be about to read.
+        if self.get() != is_blocked {
+            self.0.store(is_blocked, Ordering::Relaxed);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -64,7 +89,13 @@ impl<T> Guard<T> {
             Version::Http2 => Watched::Http2(Frames::new(Instant::now())),
         };
         let (headers, answers) = (Patience::new(headers_max), Patience::new(idle_max));
-        Self { stream, watched, instead: None, headers, answers, written: 0 }
+        let blocked = Blocked::default();
+        Self { stream, watched, instead: None, headers, answers, written: 0, blocked }
+    }
+
+    /// Tells whether the peer takes what is written.
+    pub(crate) fn blocked(&self) -> Blocked {
+        self.blocked.clone()
     }
 
     /// Looks at what was read, and takes back what must not be.
@@ -101,20 +132,25 @@ impl<T> Guard<T> {
         self.headers.poll_over(cx, owed).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Passes on how a write went; one that makes no progress ends with the patience.
-    fn taken(
+    /// Passes on how a write went, or a flush, or the last word; one that makes no progress ends
+    /// with the patience. Behind TLS a write is taken at once, and it is the flush that waits.
+    fn taken<O>(
         &mut self,
         cx: &mut Context<'_>,
-        outcome: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
+        outcome: Poll<io::Result<O>>,
+        bytes: impl FnOnce(&O) -> usize,
+    ) -> Poll<io::Result<O>> {
+        self.blocked.note(&outcome);
         match &outcome {
-            Poll::Ready(Ok(bytes)) => self.written += u64::try_from(*bytes).unwrap_or(0),
+            Poll::Ready(Ok(done)) => self.written += u64::try_from(bytes(done)).unwrap_or(0),
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
                 let over = self.answers.poll_over(cx, Some(self.written));
                 return over.map(|()| Err(io::ErrorKind::TimedOut.into()));
             }
         }
+        // Whatever waits next has all of the patience.
+        self.answers.waits_for = None;
         outcome
     }
 }
@@ -168,15 +204,17 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.taken(cx, outcome)
+        self.taken(cx, outcome, |bytes| *bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        self.taken(cx, outcome, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.taken(cx, outcome, |()| 0)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -189,7 +227,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.taken(cx, outcome)
+        self.taken(cx, outcome, |bytes| *bytes)
     }
 }
 
@@ -255,5 +293,40 @@ mod tests {
         let ended = guard.write_all(&[0; 64]).await;
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), 10);
+    }
+
+    /// Takes what is written and never gets it out, as TLS does behind a peer that does not read.
+    struct Unflushed;
+
+    impl AsyncWrite for Unflushed {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_written_and_does_not_get_out_is_given_up() {
+        let mut guard = Guard::new(Unflushed, Version::Http2, MAX, MAX);
+        let blocked = guard.blocked();
+        guard.write_all(&[0; 64]).await.unwrap();
+        assert!(!blocked.get());
+        let start = Instant::now();
+        assert_eq!(guard.flush().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        // Nothing has moved since, and nothing is waited for once more.
+        assert_eq!(guard.shutdown().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed().as_secs(), 10);
+        assert!(blocked.get());
     }
 }

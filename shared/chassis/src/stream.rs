@@ -7,30 +7,43 @@ use std::{
     cell::Cell,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 use tonic::{Status, body::Body};
 
-/// Streams of one connection that may be ended so; who does it more often means it.
-const STALLS_MAX: usize = 10;
+/// Streams of one connection that may be ended so within a while; who does it more often means it.
+const STALLS_MAX: u32 = 10;
+const STALLS_WITHIN: Duration = Duration::from_mins(1);
+
+/// What of an answer is handed on at a time: a message that is larger would be asked for whole, and
+/// nobody would see its client take it bit by bit.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
+
+/// What was last seen of a stream while it was polled.
+#[derive(Clone, Copy)]
+enum Sign {
+    /// Nothing: it waits for its client, if it waits.
+    None,
+    /// Its client has taken what there was, and more was handed on.
+    Taken,
+    /// It waits for us.
+    Ours,
+}
 
 thread_local! {
-    /// Whether what is being polled on this thread waits for us, and not for its client.
-    static IS_OURS: Cell<bool> = const { Cell::new(false) };
+    /// The sign of what is being polled on this thread.
+    static SIGN: Cell<Sign> = const { Cell::new(Sign::None) };
 }
 
 /// Runs the streams of one connection where the drain can see them.
@@ -43,16 +56,23 @@ pub(crate) struct Streams {
 
 #[derive(Debug)]
 struct Stalled {
-    count: AtomicUsize,
-    end: CancellationToken,
+    recent: Mutex<Recent>,
+    finish: CancellationToken,
+}
+
+/// How many stalled since when.
+#[derive(Debug)]
+struct Recent {
+    since: Instant,
+    count: u32,
 }
 
 impl Streams {
-    /// The streams of a connection that `end` ends; each is ended when nothing of its answer was
-    /// taken for `idle_max`.
-    pub(crate) fn new(tasks: TaskTracker, idle_max: Duration, end: CancellationToken) -> Self {
-        let stalled = Arc::new(Stalled { count: AtomicUsize::new(0), end });
-        Self { tasks, idle_max, stalled }
+    /// The streams of a connection; each is ended when nothing of its answer was taken for
+    /// `idle_max`. Once that has happened too often, `finish` has the connection take no more.
+    pub(crate) fn new(tasks: TaskTracker, idle_max: Duration, finish: CancellationToken) -> Self {
+        let recent = Mutex::new(Recent { since: Instant::now(), count: 0 });
+        Self { tasks, idle_max, stalled: Arc::new(Stalled { recent, finish }) }
     }
 }
 
@@ -64,21 +84,37 @@ pub(crate) async fn ours<F: Future>(work: F) -> F::Output {
 
 fn noted<T>(poll: Poll<T>) -> Poll<T> {
     if poll.is_pending() {
-        IS_OURS.set(true);
+        SIGN.set(Sign::Ours);
     }
     poll
 }
 
-/// The body of an answer, which tells that it is ours to go on.
+/// The body of an answer, which tells who has to go on.
 pub(crate) struct Answer {
     body: Body,
+    /// What is left of a frame that is larger than a piece.
+    left: Bytes,
+    owed: TaskTrackerToken,
     /// The call is under way until it is sent.
     _call: Option<TaskTrackerToken>,
 }
 
+/// A piece of an answer, which is owed until it is written or its stream is gone.
+pub(crate) struct Piece {
+    bytes: Bytes,
+    _owed: TaskTrackerToken,
+}
+
 impl Answer {
-    pub(crate) fn new(body: Body, call: Option<TaskTrackerToken>) -> Self {
-        Self { body, _call: call }
+    /// An answer whose pieces are `owed`.
+    pub(crate) fn new(body: Body, owed: TaskTrackerToken, call: Option<TaskTrackerToken>) -> Self {
+        Self { body, left: Bytes::new(), owed, _call: call }
+    }
+
+    /// The next piece of what is at hand.
+    fn piece(&mut self) -> Frame<Piece> {
+        let bytes = self.left.split_to(self.left.len().min(PIECE_BYTES_MAX));
+        Frame::data(Piece { bytes, _owed: self.owed.clone() })
     }
 }
 
@@ -95,8 +131,14 @@ pin_project! {
 
 impl Stalled {
     fn add(&self) {
-        if self.count.fetch_add(1, Ordering::Relaxed) + 1 == STALLS_MAX {
-            self.end.cancel();
+        let now = Instant::now();
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.duration_since(recent.since) > STALLS_WITHIN {
+            *recent = Recent { since: now, count: 0 };
+        }
+        recent.count += 1;
+        if recent.count == STALLS_MAX {
+            self.finish.cancel();
         }
     }
 }
@@ -120,16 +162,17 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        IS_OURS.set(false);
+        SIGN.set(Sign::None);
         if this.inner.poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        if IS_OURS.get() {
-            this.sleep.set(None);
-            return Poll::Pending;
-        }
-        if this.sleep.is_none() {
-            this.sleep.set(Some(sleep(*this.idle_max)));
+        match SIGN.get() {
+            Sign::Ours => {
+                this.sleep.set(None);
+                return Poll::Pending;
+            }
+            Sign::None if this.sleep.is_some() => {}
+            Sign::None | Sign::Taken => this.sleep.set(Some(sleep(*this.idle_max))),
         }
         if let Some(sleep) = this.sleep.as_pin_mut() {
             ready!(sleep.poll(cx));
@@ -143,21 +186,86 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
 // === impl Answer ===
 
 impl http_body::Body for Answer {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Status;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        noted(Pin::new(&mut self.body).poll_frame(cx))
+    ) -> Poll<Option<Result<Frame<Piece>, Status>>> {
+        if self.left.is_empty() {
+            let frame = match ready!(noted(Pin::new(&mut self.body).poll_frame(cx))) {
+                Some(Ok(frame)) => frame,
+                Some(Err(status)) => return Poll::Ready(Some(Err(status))),
+                None => return Poll::Ready(None),
+            };
+            match frame.into_data() {
+                Ok(data) => self.left = data,
+                Err(frame) => {
+                    let trailers = frame.into_trailers().ok().map(Frame::trailers);
+                    return Poll::Ready(trailers.map(Ok));
+                }
+            }
+        }
+        SIGN.set(Sign::Taken);
+        Poll::Ready(Some(Ok(self.piece())))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.left.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (left, rest) =
+            (u64::try_from(self.left.len()).unwrap_or(u64::MAX), self.body.size_hint());
+        let mut hint = SizeHint::new();
+        // Sums of lengths that are there, or are about to be.
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + left);
+        }
+        hint.set_lower(rest.lower() + left);
+        hint
+    }
+}
+
+// === impl Piece ===
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+
+    fn copy_to_bytes(&mut self, length: usize) -> Bytes {
+        self.bytes.copy_to_bytes(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn stalls_finish_a_connection_when_they_are_many_in_a_while() {
+        let finish = CancellationToken::new();
+        let streams = Streams::new(TaskTracker::new(), STALLS_WITHIN, finish.clone());
+        for _ in 0..3 * STALLS_MAX {
+            streams.stalled.add();
+            advance(STALLS_WITHIN / (STALLS_MAX - 2)).await;
+        }
+        assert!(!finish.is_cancelled());
+        for _ in 0..2 * STALLS_MAX {
+            streams.stalled.add();
+        }
+        assert!(finish.is_cancelled());
     }
 }
