@@ -1,6 +1,7 @@
 //! How a call ended, told by the layers below to the one that records it.
 
 use std::{
+    borrow::Cow,
     error::Error,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -24,7 +25,8 @@ struct Cells {
     ended: OnceLock<Ended>,
     received: AtomicU64,
     sent: AtomicU64,
-    events: Mutex<Vec<&'static str>>,
+    /// Most calls have none, and no lock is taken for those.
+    events: OnceLock<Mutex<Vec<&'static str>>>,
 }
 
 /// The end of a call.
@@ -55,12 +57,14 @@ impl Outcome {
 
     /// Tells of something that has happened and belongs into the log: who signed in, what was revoked.
     pub fn add_event(&self, event: &'static str) {
-        self.0.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        let events = self.0.events.get_or_init(Mutex::default);
+        events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 
     /// What was told of.
     pub fn events(&self) -> Vec<&'static str> {
-        self.0.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let Some(events) = self.0.events.get() else { return Vec::new() };
+        events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts messages that came in.
@@ -96,8 +100,13 @@ impl Outcome {
 
 impl Ended {
     /// Why it failed, as `ErrorInfo.reason` spells it.
-    pub fn reason(&self) -> Option<&'static str> {
-        self.causes().find_map(|error| Some(error.downcast_ref::<Fault>()?.reason().name()))
+    pub fn reason(&self) -> Option<Cow<'static, str>> {
+        let fault = self.causes().find_map(|error| error.downcast_ref::<Fault>());
+        match fault {
+            Some(fault) => Some(Cow::Borrowed(fault.reason().name())),
+            // What has come as trailers says it in their details.
+            None => self.cause.as_deref().and_then(fault::reason_of).map(Cow::Owned),
+        }
     }
 
     /// What went wrong, from the outside in.

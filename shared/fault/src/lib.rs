@@ -4,6 +4,7 @@
 //! `rescue` layer turns into a [`Fault`]. Only this crate constructs a [`Status`].
 
 mod reason;
+mod told;
 
 use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 pub use reason::Reason;
+pub use told::told_by;
 
 /// `ErrorInfo.domain` of every error of ours.
 pub const DOMAIN: &str = "mayfly";
@@ -159,7 +161,9 @@ impl From<Fault> for Status {
             metadata.insert("grpc-retry-pushback-ms", number(delay.as_millis()));
         }
         // The fault rides along unseen by the caller; the `trace` layer logs it, once.
-        status.set_source(Arc::new(fault));
+        let fault = Arc::new(fault);
+        told::note(&fault);
+        status.set_source(fault);
         status
     }
 }

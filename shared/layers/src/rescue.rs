@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use call::{Call, Outcome, RequestId};
 use fault::{Fault, Reason};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body as _, Frame, SizeHint};
 use identity::Error as TokenError;
 use pin_project_lite::pin_project;
@@ -158,7 +158,7 @@ where
         };
         let (told, bounds) = (outcome.clone(), self.bounds);
         let request = request.map(|body| Body::new(RequestFrames::new(body, method, told, bounds)));
-        RescueFuture { inner: self.inner.call(request), id, outcome }
+        RescueFuture { inner: self.inner.call(request), id: id.to_value(), outcome }
     }
 }
 
@@ -166,7 +166,7 @@ pin_project! {
     pub(crate) struct RescueFuture<F> {
         #[pin]
         inner: F,
-        id: RequestId,
+        id: HeaderValue,
         outcome: Outcome,
     }
 }
@@ -191,8 +191,8 @@ where
             response = status.into_http();
             response.extensions_mut().remove::<Status>();
         }
-        response.headers_mut().insert(RequestId::HEADER, this.id.to_value());
-        let (id, outcome) = (*this.id, this.outcome.clone());
+        let (id, outcome) = (this.id.clone(), this.outcome.clone());
+        response.headers_mut().insert(RequestId::HEADER, id.clone());
         Poll::Ready(Ok(response.map(|inner| {
             if inner.is_end_stream() {
                 inner
@@ -206,14 +206,15 @@ where
 /// A body that always ends in trailers, however it is made: one that panics as well.
 struct RescueBody {
     inner: Body,
-    id: RequestId,
+    /// Written once: it stands in the headers and in the trailers.
+    id: HeaderValue,
     outcome: Outcome,
     scanner: Scanner,
     is_over: bool,
 }
 
 impl RescueBody {
-    fn new(inner: Body, id: RequestId, outcome: Outcome) -> Self {
+    fn new(inner: Body, id: HeaderValue, outcome: Outcome) -> Self {
         Self { inner, id, outcome, scanner: Scanner::default(), is_over: false }
     }
 
@@ -224,13 +225,18 @@ impl RescueBody {
         frame
     }
 
-    fn complete(&mut self, trailers: HeaderMap) -> Frame<Bytes> {
+    /// The end as it is told; `fault` is what a handler's stream has just failed with, of which
+    /// only the words have come this far.
+    fn complete(&mut self, trailers: HeaderMap, fault: Option<Arc<Fault>>) -> Frame<Bytes> {
         self.is_over = true;
         // Most calls go well, and a status costs a copy of the trailers.
         let failed = if is_ok(&trailers) { None } else { Status::from_header_map(&trailers) };
         let mut trailers = match failed {
             Some(status) if status.details().is_empty() => self.end(ours(status)),
-            Some(status) => {
+            Some(mut status) => {
+                if let Some(fault) = fault.filter(|fault| fault.reason().code() == status.code()) {
+                    status.set_source(fault);
+                }
                 self.outcome.set_ended(status.code(), Some(Arc::new(status)));
                 trailers
             }
@@ -239,7 +245,7 @@ impl RescueBody {
                 trailers
             }
         };
-        trailers.insert(RequestId::HEADER, self.id.to_value());
+        trailers.insert(RequestId::HEADER, self.id.clone());
         Frame::trailers(trailers)
     }
 
@@ -263,18 +269,20 @@ impl http_body::Body for RescueBody {
         if self.is_over {
             return Poll::Ready(None);
         }
-        let frame = match caught(|| Pin::new(&mut self.inner).poll_frame(cx)) {
+        let poll = || caught(|| Pin::new(&mut self.inner).poll_frame(cx));
+        let (polled, fault) = fault::told_by(poll);
+        let frame = match polled {
             Ok(frame) => ready!(frame),
             Err(panicked) => Some(Err(Fault::internal(panicked).into())),
         };
         match frame {
             Some(Ok(frame)) => Poll::Ready(Some(Ok(match frame.into_trailers() {
-                Ok(trailers) => self.complete(trailers),
+                Ok(trailers) => self.complete(trailers, fault),
                 Err(data) => self.pass(data),
             }))),
             Some(Err(status)) => {
                 let trailers = self.end(ours(status));
-                Poll::Ready(Some(Ok(self.complete(trailers))))
+                Poll::Ready(Some(Ok(self.complete(trailers, None))))
             }
             None => Poll::Ready(None),
         }
@@ -286,5 +294,47 @@ impl http_body::Body for RescueBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, stream};
+    use http_body_util::{BodyExt, StreamBody};
+
+    use super::*;
+
+    /// What is known of an answer that ends in the trailers of `status`, made when it is polled.
+    fn outcome_of(status: impl FnOnce() -> Status + Send + 'static) -> Outcome {
+        let failing = stream::once(async {
+            let mut trailers = HeaderMap::new();
+            status().add_header(&mut trailers).unwrap();
+            Ok::<_, Status>(Frame::trailers(trailers))
+        });
+        let (outcome, id) = (Outcome::default(), HeaderValue::from_static("an id"));
+        let body = Body::new(StreamBody::new(Box::pin(failing)));
+        let answer = RescueBody::new(body, id, outcome.clone()).collect().now_or_never();
+        let answer = answer.unwrap().unwrap();
+        assert_eq!(answer.trailers().unwrap()["x-request-id"], "an id");
+        outcome
+    }
+
+    #[test]
+    fn what_a_stream_fails_with_midway_is_known_with_its_cause() {
+        let outcome = outcome_of(|| Fault::new(Reason::DbUnavailable).because("no route").into());
+        let ended = outcome.ended().unwrap();
+        assert_eq!(
+            (ended.code, ended.reason().as_deref()),
+            (Code::Unavailable, Some("DB_UNAVAILABLE"))
+        );
+        assert!(ended.chain().ends_with("no route"), "{}", ended.chain());
+    }
+
+    #[test]
+    fn the_reason_is_read_where_the_cause_is_lost() {
+        let status = Status::from(Reason::Conflict);
+        let outcome = outcome_of(move || status);
+        let ended = outcome.ended().unwrap();
+        assert_eq!((ended.reason().as_deref(), &*ended.chain()), (Some("CONFLICT"), ""));
     }
 }

@@ -190,6 +190,7 @@ impl Record {
         let ended = self.outcome.ended();
         let caller = self.outcome.caller().map(identity::Caller::key);
         let error = ended.map(call::Ended::chain).unwrap_or_default();
+        let reason = ended.and_then(call::Ended::reason);
         let (what, level) = told(code);
         // The level of an event is part of its callsite: one arm each, one set of fields.
         macro_rules! line {
@@ -199,7 +200,7 @@ impl Record {
                     request_id = %self.id,
                     rpc = self.method.map_or("unknown", |method| method.path),
                     code = telemetry::metrics::code_name(code),
-                    reason = ended.and_then(call::Ended::reason),
+                    reason = reason.as_deref(),
                     caller = caller.as_deref(),
                     took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
                     error,
