@@ -23,17 +23,20 @@ const TEXT: &str = "application/grpc-web-text+proto";
 impl Encoding {
     /// The encoding of a request, by the essence of its content type.
     pub(crate) fn of(essence: &str) -> Option<Self> {
-        match essence {
-            "application/grpc-web" | BINARY => Some(Self::Binary),
-            "application/grpc-web-text" | TEXT => Some(Self::Text),
-            _ => None,
+        let is = |names: [&str; 2]| names.iter().any(|name| essence.eq_ignore_ascii_case(name));
+        if is(["application/grpc-web", BINARY]) {
+            Some(Self::Binary)
+        } else if is(["application/grpc-web-text", TEXT]) {
+            Some(Self::Text)
+        } else {
+            None
         }
     }
 
     /// The encoding of the answer: what the client accepts, else what it sent.
     pub(crate) fn of_answer(self, request: &Request) -> Self {
         let accepted = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
-        accepted.and_then(|accepted| Self::of(&crate::essence(accepted))).unwrap_or(self)
+        accepted.and_then(|accepted| Self::of(crate::essence(accepted))).unwrap_or(self)
     }
 
     /// The same request in gRPC's shape.

@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either};
-use http::Version;
+use http::{Version, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::{sync::oneshot, time::timeout};
@@ -76,7 +76,10 @@ where
             return Either::Left(self.inner.call(request));
         }
         let (give_back, mut left) = oneshot::channel();
-        let lend = |inner| Body::new(Lent { inner: Some(inner), give_back: Some(give_back) });
+        // Who waits to be told to go on is told so by the first read, and else sends nothing.
+        let is_sent = !request.headers().contains_key(header::EXPECT);
+        let lend =
+            |inner| Body::new(Lent { inner: Some(inner), give_back: Some(give_back), is_sent });
         let answer = self.inner.call(request.map(lend));
         let bytes_max = self.bytes_max;
         Either::Right(Box::pin(async move {
@@ -94,11 +97,14 @@ where
 struct Lent {
     inner: Option<Body>,
     give_back: Option<oneshot::Sender<Body>>,
+    /// Whether its client sends it unasked, or has been asked.
+    is_sent: bool,
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let (Some(body), Some(give_back)) = (self.inner.take(), self.give_back.take()) {
+        let (body, give_back) = (self.inner.take(), self.give_back.take());
+        if let (Some(body), Some(give_back), true) = (body, give_back, self.is_sent) {
             // The call itself may be over.
             let _outcome = give_back.send(body);
         }
@@ -113,6 +119,7 @@ impl http_body::Body for Lent {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.is_sent = true;
         let Some(inner) = self.inner.as_mut() else {
             return Poll::Ready(None);
         };
@@ -148,20 +155,34 @@ mod tests {
     const FRAMES: usize = 20;
     const FRAME: Bytes = Bytes::from_static(&[0; 10]);
 
-    /// How many of a request's frames are read where the call is answered before all of them.
+    /// How many of a request's frames are read where the call is answered after the first.
     async fn read(version: Version, message_bytes_max: usize) -> usize {
+        let refuse = service_fn(async |mut request: Request| {
+            let _first = request.body_mut().frame().await;
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        });
+        read_by(refuse, Request::new(Body::empty()), version, message_bytes_max).await
+    }
+
+    /// How many frames of `request` are read where `refuse` does not read them all.
+    async fn read_by<S>(
+        refuse: S,
+        mut request: Request,
+        version: Version,
+        message_bytes_max: usize,
+    ) -> usize
+    where
+        S: Service<Request, Response = Response, Error = Infallible>,
+        S::Future: Send + 'static,
+    {
         let read = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&read);
         let frames = stream::iter(0..FRAMES).map(move |_frame| {
             counted.fetch_add(1, Ordering::Relaxed);
             Ok::<_, Status>(Frame::data(FRAME))
         });
-        let mut request = Request::new(Body::new(StreamBody::new(frames)));
+        *request.body_mut() = Body::new(StreamBody::new(frames));
         *request.version_mut() = version;
-        let refuse = service_fn(async |mut request: Request| {
-            let _first = request.body_mut().frame().await;
-            Ok::<_, Infallible>(Response::new(Body::empty()))
-        });
         let Ok(_response) = Leftover::new(refuse, message_bytes_max).call(request).await;
         read.load(Ordering::Relaxed)
     }
@@ -170,6 +191,18 @@ mod tests {
     async fn a_client_of_http_1_comes_to_the_answer() {
         assert_eq!(read(Version::HTTP_11, 1000).await, FRAMES);
         assert_eq!(read(Version::HTTP_2, 1000).await, 1);
+    }
+
+    #[tokio::test]
+    async fn who_waits_to_be_told_to_go_on_is_not_told_so_for_nothing() {
+        let refuse =
+            || service_fn(async |_request| Ok::<_, Infallible>(Response::new(Body::empty())));
+        let plain = || Request::new(Body::empty());
+        let mut waiting = plain();
+        let expected = http::HeaderValue::from_static("100-continue");
+        waiting.headers_mut().insert(header::EXPECT, expected);
+        assert_eq!(read_by(refuse(), waiting, Version::HTTP_11, 1000).await, 0);
+        assert_eq!(read_by(refuse(), plain(), Version::HTTP_11, 1000).await, FRAMES);
     }
 
     #[tokio::test]

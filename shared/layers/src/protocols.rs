@@ -8,7 +8,7 @@ use std::{
 
 use call::{Call, RequestId};
 use futures_util::future::{BoxFuture, Either};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use tonic::{Code, body::Body};
 use tower::Service;
 
@@ -31,6 +31,16 @@ enum Protocol {
     Connect(Form, Codec),
 }
 
+/// What content types say, beside those of gRPC-Web.
+const PROTOCOLS: [(&str, Protocol); 6] = [
+    ("application/grpc", Protocol::Grpc),
+    ("application/grpc+proto", Protocol::Grpc),
+    ("application/json", Protocol::Connect(Form::Unary, Codec::Json)),
+    ("application/proto", Protocol::Connect(Form::Unary, Codec::Proto)),
+    ("application/connect+json", Protocol::Connect(Form::Stream, Codec::Json)),
+    ("application/connect+proto", Protocol::Connect(Form::Stream, Codec::Proto)),
+];
+
 /// Translates for `S`.
 #[derive(Clone, Debug)]
 pub(crate) struct Protocols<S> {
@@ -47,19 +57,17 @@ impl<S> Protocols<S> {
 /// What the request's content type says; its parameters and its case make no difference.
 fn protocol(request: &Request) -> Option<Protocol> {
     let content_type = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
-    match essence(content_type).as_str() {
-        "application/grpc" | "application/grpc+proto" => Some(Protocol::Grpc),
-        "application/json" => Some(Protocol::Connect(Form::Unary, Codec::Json)),
-        "application/proto" => Some(Protocol::Connect(Form::Unary, Codec::Proto)),
-        "application/connect+json" => Some(Protocol::Connect(Form::Stream, Codec::Json)),
-        "application/connect+proto" => Some(Protocol::Connect(Form::Stream, Codec::Proto)),
-        essence => Encoding::of(essence).map(Protocol::GrpcWeb),
+    let essence = essence(content_type);
+    let known = PROTOCOLS.iter().find(|(name, _)| essence.eq_ignore_ascii_case(name));
+    match known {
+        Some((_name, protocol)) => Some(*protocol),
+        None => Encoding::of(essence).map(Protocol::GrpcWeb),
     }
 }
 
-/// A content type without its parameters and without its case.
-pub(crate) fn essence(content_type: &str) -> String {
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+/// A content type without its parameters, in whatever case it came.
+pub(crate) fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 /// An answer to what is no call at all.
@@ -103,6 +111,10 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let is_known = request.extensions().get::<Call>().is_some_and(|call| call.method.is_some());
         let refusal = match (request.method(), protocol(&request)) {
+            // Its client would never see how the call ended, which trailers say.
+            (&Method::POST, Some(Protocol::Grpc)) if request.version() < Version::HTTP_2 => {
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED
+            }
             (&Method::POST, Some(Protocol::Grpc)) => {
                 return Either::Left(self.inner.call(request));
             }
