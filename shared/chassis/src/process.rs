@@ -74,8 +74,7 @@ impl Stop {
 }
 
 fn try_run(name: &'static str, functions: Vec<Function>) -> Result<ExitCode, Stop> {
-    let command =
-        Command::parse(std::env::args().skip(1)).map_err(|told| Stop { code: EX_USAGE, told })?;
+    let command = Command::parse(arguments()).map_err(|told| Stop { code: EX_USAGE, told })?;
     match command {
         Command::Help => tell(&help(name, functions)),
         Command::Version => tell(&version(name)),
@@ -99,6 +98,11 @@ fn try_run(name: &'static str, functions: Vec<Function>) -> Result<ExitCode, Sto
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was asked for. What is no text is no command either, and is told so.
+fn arguments() -> impl Iterator<Item = String> {
+    std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned())
 }
 
 /// The settings; all that is wrong with them is told at once, before anything is bound.

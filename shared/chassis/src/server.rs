@@ -4,6 +4,7 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use clock::Clock;
 use database::{Pool, Standing};
+use futures_util::future::join_all;
 use identity::{Provider, ServiceName, Verifier};
 use layers::{Inbound, inbound};
 use outbound::Outbound;
@@ -33,6 +34,9 @@ const BACKLOG: i32 = 1024;
 
 /// How long calls are still taken once health has turned bad: who asked last may not know yet.
 const LAME_DUCK: Duration = Duration::from_millis(500);
+
+/// How long after that a call may still come in, from a client that has not heard of it.
+const CROSSING_MAX: Duration = Duration::from_secs(1);
 
 /// How long calls that are cut may take for their last word.
 const LAST_WORD_MAX: Duration = Duration::from_millis(250);
@@ -143,9 +147,8 @@ impl Server {
             ended = drain(stop, &connections, &open, &cut) => ended,
         };
         runtime.stop();
-        for (_function, pool) in &*pools {
-            pool.close().await;
-        }
+        // Each waits for its connections, of which one may be to a database that is silent.
+        join_all(pools.iter().map(|(_function, pool)| pool.close())).await;
         revocations.close().await;
         tasks.close();
         // Whatever is left has had its time.
@@ -236,7 +239,7 @@ impl Parts {
             deadline_max: settings.limits.deadline_max,
             drain: drain.clone(),
             cut: cut.clone(),
-            drain_max: settings.limits.drain_max,
+            drain_max: settings.limits.drain_max.saturating_sub(LAME_DUCK + CROSSING_MAX),
             body_idle_max: settings.limits.body_idle_max,
             calls_max: settings.limits.calls_max,
             watches_max: settings.limits.watches_max,
