@@ -200,6 +200,16 @@ impl Dependency {
         self.unavailable(verdict, Again::Scheduled, "the attempt took too long")
     }
 
+    /// The attempt was not made: too many others of ours are under way, which says nothing of the
+    /// dependency.
+    pub(crate) fn crowded(&self, attempt: Attempt) -> Failed {
+        let (verdict, again) = (Verdict::Unknown, Again::Never);
+        if attempt.end == attempt.call_end {
+            return Failed { error: self.too_late(), verdict, again };
+        }
+        self.unavailable(verdict, again, "too many calls to it are under way")
+    }
+
     /// It does not answer, or says that it cannot.
     pub(crate) fn unavailable(
         &self,

@@ -8,6 +8,10 @@ use fault::{Cause, Reason};
 use http::{HeaderMap, HeaderValue};
 use identity::{Provider, ServiceName};
 use proto::Mutation;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout_at,
+};
 use tonic::{
     Code, Request, Response, Status, TimeoutExpired,
     transport::{Channel, Endpoint, Uri},
@@ -26,12 +30,20 @@ use crate::{
 const KEEPALIVE: Duration = Duration::from_secs(5);
 const KEEPALIVE_MAX: Duration = Duration::from_secs(2);
 
+/// Calls at a time over the one connection: what a function takes of one by default
+/// (`MAX_STREAMS_PER_CONN`). One more would wait in h2, where it looks like a function that hangs.
+const CALLS_MAX: usize = 100;
+
+/// How much sooner than the attempt the wait for a place ends, so that it is known what ended.
+const PLACE_MARGIN: Duration = Duration::from_millis(2);
+
 /// A client of one function. Clones share its connection.
 #[derive(Clone)]
 pub struct Function {
     dependency: Arc<Dependency>,
     endpoint: Endpoint,
     channel: Arc<Kept<Channel>>,
+    places: Arc<Semaphore>,
     tokens: Option<Arc<Provider>>,
 }
 
@@ -50,7 +62,8 @@ impl Function {
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_MAX)
             .keep_alive_while_idle(false);
-        Self { dependency, endpoint, channel: Arc::new(Kept::new(clock)), tokens }
+        let (channel, places) = (Arc::new(Kept::new(clock)), Arc::new(Semaphore::new(CALLS_MAX)));
+        Self { dependency, endpoint, channel, places, tokens }
     }
 
     /// Calls a unary RPC within the deadline of `call`, and again if its contract allows it and
@@ -92,6 +105,13 @@ impl Function {
         self.channel.get().unwrap_or_else(|| self.channel.keep(self.endpoint.connect_lazy()))
     }
 
+    /// A place on the connection, for one attempt.
+    async fn place(&self, attempt: Attempt) -> Result<SemaphorePermit<'_>, Failed> {
+        let place = timeout_at(attempt.end - PLACE_MARGIN, self.places.acquire()).await;
+        // Nobody closes it: there is a place, or no time.
+        place.ok().and_then(Result::ok).ok_or_else(|| self.dependency.crowded(attempt))
+    }
+
     /// Our own token, if we have any.
     async fn token(&self) -> Result<Option<HeaderValue>, Failed> {
         let Some(tokens) = &self.tokens else { return Ok(None) };
@@ -128,6 +148,8 @@ impl Function {
             Code::Unknown | Code::Cancelled if has_source(&status) => {
                 unable(Verdict::Ill, Again::Scheduled)
             }
+            // A stream or a connection that ended otherwise: tonic has a code for each way.
+            _ if is_of_the_wire(&status) => unable(Verdict::Ill, Again::Scheduled),
             Code::ResourceExhausted if matches!(pushback, Pushback::After(_)) => {
                 unable(Verdict::Well, pushback.into())
             }
@@ -169,9 +191,17 @@ fn has_source(status: &Status) -> bool {
 
 /// Whether the channel's own timer was first, which is set to the same time as ours.
 fn is_out_of_time(status: &Status) -> bool {
+    causes(status).any(<dyn std::error::Error>::is::<TimeoutExpired>)
+}
+
+/// Whether HTTP/2 ended the call, and not the function.
+fn is_of_the_wire(status: &Status) -> bool {
+    causes(status).any(<dyn std::error::Error>::is::<hyper::Error>)
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     let first = std::error::Error::source(status);
-    let mut causes = std::iter::successors(first, |error| error.source());
-    causes.any(<dyn std::error::Error>::is::<TimeoutExpired>)
+    std::iter::successors(first, |error| error.source())
 }
 
 /// One call of an RPC, as often as it takes.
@@ -194,6 +224,7 @@ where
     type Answer = Response<A>;
 
     async fn attempt(&self, attempt: Attempt) -> Result<Response<A>, Failed> {
+        let _place = self.function.place(attempt).await?;
         let token = self.function.token().await?;
         let channel = self.function.channel();
         let link = Link::new(channel, Arc::clone(&self.sent), attempt).showing(token);

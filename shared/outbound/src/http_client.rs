@@ -2,7 +2,7 @@
 //!
 //! Nothing of our own caller is sent along: neither their token nor their trace is for others.
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use call::Call;
@@ -74,22 +74,11 @@ impl Http {
     }
 
     async fn client(&self) -> Result<Client, Failed> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let (kept, url) = (Arc::clone(&self.client), self.base.clone());
-        let connect_max = self.dependency.settings.connect_max;
+        let (url, connect_max) = (self.base.clone(), self.dependency.settings.connect_max);
         // Reading certificates blocks; other calls must not wait behind it.
-        let made = tokio::task::spawn_blocking(move || {
-            client(&url, connect_max).map(|client| kept.keep(client))
-        });
-        let cause: Box<dyn StdError + Send + Sync> = match made.await {
-            Ok(Ok(client)) => return Ok(client),
-            Ok(Err(error)) => error.into(),
-            Err(stopped) => stopped.into(),
-        };
-        // This machine's fault, not the dependency's.
-        Err(self.dependency.unavailable(Verdict::Unknown, Again::Never, cause))
+        let made = self.client.get_or_make(move || client(&url, connect_max)).await;
+        // A failure is this machine's, not the dependency's.
+        made.map_err(|cause| self.dependency.unavailable(Verdict::Unknown, Again::Never, cause))
     }
 }
 

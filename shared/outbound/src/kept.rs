@@ -3,15 +3,19 @@
 
 use std::{
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use clock::{Clock, Moment};
+use fault::Cause;
+use tokio::task::spawn_blocking;
 
 /// One client, once it is made.
 pub(crate) struct Kept<T> {
     clock: Clock,
     held: Mutex<Option<Held<T>>>,
+    /// Held by whoever makes one, for all who would.
+    making: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Held<T> {
@@ -21,7 +25,7 @@ struct Held<T> {
 
 impl<T: Clone> Kept<T> {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, held: Mutex::default() }
+        Self { clock, held: Mutex::default(), making: Arc::default() }
     }
 
     /// The client, if there is one whose connections can be trusted.
@@ -35,6 +39,32 @@ impl<T: Clone> Kept<T> {
         }
         held.used = now;
         Some(held.client.clone())
+    }
+
+    /// The client, which `make` makes if there is none. That may block: it has a thread of its own,
+    /// one for all who come meanwhile, and goes on if they have left.
+    pub(crate) async fn get_or_make<E>(
+        self: &Arc<Self>,
+        make: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Cause>
+    where
+        T: Send + 'static,
+        E: Into<Cause> + Send + 'static,
+    {
+        if let Some(client) = self.get() {
+            return Ok(client);
+        }
+        let making = Arc::clone(&self.making).lock_owned().await;
+        if let Some(client) = self.get() {
+            return Ok(client);
+        }
+        let kept = Arc::clone(self);
+        let work = spawn_blocking(move || {
+            let outcome = make().map(|client| kept.keep(client));
+            drop(making);
+            outcome
+        });
+        work.await?.map_err(Into::into)
     }
 
     /// Keeps `client` from here on.
@@ -56,11 +86,34 @@ impl<T> fmt::Debug for Kept<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        io,
+        sync::atomic::{AtomicUsize, Ordering},
+        thread,
+        time::Duration,
+    };
 
-    use tokio::time;
+    use tokio::{join, time};
 
     use super::*;
+
+    #[tokio::test]
+    async fn one_makes_the_client_for_all_and_a_failure_is_not_kept() {
+        let kept = Arc::new(Kept::new(Clock::at(1_000_000)));
+        let failed = kept.get_or_make(|| Err(io::Error::other("no certificates"))).await;
+        assert_eq!(failed.unwrap_err().to_string(), "no certificates");
+        let count = Arc::new(AtomicUsize::new(0));
+        let get = async || {
+            let count = Arc::clone(&count);
+            let slow = move || {
+                thread::sleep(Duration::from_millis(20));
+                Ok::<_, io::Error>(count.fetch_add(1, Ordering::Relaxed))
+            };
+            kept.get_or_make(slow).await.unwrap()
+        };
+        assert_eq!(join!(get(), get(), get()), (0, 0, 0));
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_is_kept_until_the_machine_has_slept() {

@@ -12,13 +12,15 @@ use outbound::{Error, Function, Settings};
 use proto::user::v1::{
     CreateProfileRequest, GetProfileRequest, Profile, user_service_client::UserServiceClient,
 };
-use tests::world;
-use tokio::time::Instant;
+use tests::{until, world};
+use tokio::{task::JoinSet, time::Instant};
 use tonic::{Code, Status};
 
 use super::{Bench, MS, PATIENCE, REQUEST_ID, Reply, Seen, Stub, TRACEPARENT, within};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(IdempotencyKey::HEADER);
+
+const FAILED: &str = "mayfly_outbound_attempts_total{dependency=\"stub\",outcome=\"failed\"}";
 
 fn fails(code: Code) -> Reply {
     Reply::Grpc(code, Vec::new())
@@ -142,8 +144,7 @@ async fn a_function_that_passes_on_an_outage_is_not_asked_again() {
         let error = get(&bench.function(&stub), &within(PATIENCE)).await.unwrap_err();
         assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
         assert_eq!(stub.count(), times, "{reason:?}");
-        let failed = "mayfly_outbound_attempts_total{dependency=\"stub\",outcome=\"failed\"}";
-        let counts = usize::try_from(bench.counted(failed)).unwrap();
+        let counts = usize::try_from(bench.counted(FAILED)).unwrap();
         assert_eq!(counts, if reason == Reason::DbUnavailable { times } else { 0 }, "{reason:?}");
     }
 }
@@ -169,6 +170,36 @@ async fn a_connection_that_breaks_is_made_anew() {
     let (seen, outcome) = asked_after(Reply::Cut).await;
     outcome.unwrap();
     assert_eq!(seen.len(), 2);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_reset_is_no_answer() {
+    let stub = Stub::grpc(|number| if number == 0 { Reply::Reset } else { Reply::Profile }).await;
+    let bench = Bench::new();
+    get(&bench.function(&stub), &within(PATIENCE)).await.unwrap();
+    assert_eq!(stub.count(), 2);
+    assert_eq!(bench.counted(FAILED), 1);
+}
+
+#[tokio::test]
+async fn who_waits_behind_our_own_calls_does_not_blame_the_function() {
+    let stub = Stub::grpc(|_number| Reply::Hang).await;
+    let bench = Bench::new();
+    let function = bench.function(&stub);
+    let mut hanging = JoinSet::new();
+    for _ in 0..100 {
+        let function = function.clone();
+        hanging.spawn(async move { get(&function, &within(PATIENCE)).await });
+    }
+    until("100 calls wait", PATIENCE, async || stub.count() == 100).await;
+    // Enough time for a function that does not answer to be blamed.
+    let error = get(&function, &within(MS * 1500)).await.unwrap_err();
+    assert!(matches!(error, Error::DeadlineExceeded { .. }), "{error:?}");
+    assert_eq!(stub.count(), 100);
+    assert_eq!(bench.counted(FAILED), 0);
+    stub.now(|_number| Reply::Profile);
+    hanging.shutdown().await;
+    get(&function, &within(PATIENCE)).await.unwrap();
 }
 
 #[tokio::test]

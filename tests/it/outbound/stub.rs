@@ -41,6 +41,8 @@ pub(super) enum Reply {
     Hang,
     /// The end of the connection.
     Cut,
+    /// The end of the stream, with HTTP/2's own code for an error.
+    Reset,
 }
 
 /// Answers the request of this number, counted from 0.
@@ -204,6 +206,7 @@ async fn answer(told: &Told, parts: Parts, cut: &Notify) -> io::Result<Response<
         }
         Reply::Profile => with(200, &[("content-type", "application/grpc")], profile()),
         Reply::Hang => pending().await,
+        Reply::Reset => Err(io::Error::other("told to")),
         Reply::Cut => {
             cut.notify_one();
             pending().await
