@@ -3,7 +3,7 @@
 
 use std::{fmt, time::Duration};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// What makes a repeated call the same call: 1 to 64 of `[A-Za-z0-9_-]`.
 #[derive(Clone, Eq, PartialEq)]
@@ -58,9 +58,12 @@ impl fmt::Debug for IdempotencyKey {
 #[error("the grpc-timeout header is malformed")]
 pub struct TimeoutError;
 
+/// Where a client says how long it waits. A constant name is not parsed anew for every call.
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
 /// Reads `grpc-timeout`: 1 to 8 digits and a unit of `HMSmun`.
 pub fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, TimeoutError> {
-    let mut sent = headers.get_all("grpc-timeout").iter();
+    let mut sent = headers.get_all(TIMEOUT).iter();
     match (sent.next(), sent.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => parse_timeout(value).map(Some).ok_or(TimeoutError),
@@ -91,7 +94,7 @@ mod tests {
 
     fn sent(name: &'static str, values: &[&str]) -> HeaderMap {
         let values = values.iter().map(|value| HeaderValue::from_bytes(value.as_bytes()).unwrap());
-        values.map(|value| (http::HeaderName::from_static(name), value)).collect()
+        values.map(|value| (HeaderName::from_static(name), value)).collect()
     }
 
     #[test]

@@ -33,14 +33,14 @@ impl<S> Idempotency<S> {
 }
 
 fn take_key(request: &mut Request) -> Result<(), BoxError> {
-    let (parts, extensions) = (IdempotencyKey::of(request.headers()), request.extensions_mut());
-    let Some(call) = extensions.get_mut::<Call>() else {
-        return Ok(());
-    };
-    let mutation = call.method.map(|method| method.rule.mutation);
+    let method = request.extensions().get::<Call>().and_then(|call| call.method);
     // Elsewhere the header means nothing, whatever it holds.
-    if mutation == Some(Mutation::ExactlyOnce) {
-        call.idempotency_key = Some(parts?.ok_or(KeyMissing)?);
+    if method.is_none_or(|method| method.rule.mutation != Mutation::ExactlyOnce) {
+        return Ok(());
+    }
+    let key = IdempotencyKey::of(request.headers())?.ok_or(KeyMissing)?;
+    if let Some(call) = request.extensions_mut().get_mut::<Call>() {
+        call.idempotency_key = Some(key);
     }
     Ok(())
 }

@@ -2,7 +2,12 @@
 
 use std::net::IpAddr;
 
+use http::HeaderName;
+
 use crate::Request;
+
+/// Where Fly's proxy says it.
+const FLY_CLIENT_IP: HeaderName = HeaderName::from_static("fly-client-ip");
 
 /// The other end of the connection, as the server puts it on each request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,7 +28,7 @@ impl Proxy {
     pub(crate) fn address(self, request: &Request) -> Option<IpAddr> {
         let told = match self {
             Self::None => None,
-            Self::Fly => request.headers().get("fly-client-ip"),
+            Self::Fly => request.headers().get(FLY_CLIENT_IP),
         };
         let told = told.and_then(|address| address.to_str().ok()?.trim().parse().ok());
         let peer = || request.extensions().get::<Peer>().map(|Peer(address)| *address);

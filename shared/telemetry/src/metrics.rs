@@ -1,6 +1,7 @@
 //! Metrics in Prometheus' text form, under the names of the gRPC ecosystem.
 //!
-//! Every series of an RPC is made when the process starts: a call only touches atomics, and an
+//! Every series of an RPC is made when the process starts: a call touches atomics and, for as long as
+//! it takes to add its time to a histogram, a lock that only calls of the same RPC share. And an
 //! alert on a code that never occurred sees zero instead of nothing.
 
 use std::{
