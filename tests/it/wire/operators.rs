@@ -139,6 +139,19 @@ async fn healthz_is_answered_once_it_has_been_asked() {
     }
 }
 
+#[tokio::test]
+async fn healthz_that_is_asked_in_chunks_is_the_last_of_its_connection() {
+    let app = App::start().await;
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    let chunked = "GET /healthz HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    let second = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(format!("{chunked}{second}").as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 1, "{text}");
+    assert!(text.contains("connection: close"), "{text}");
+}
+
 /// The counts that are not zero, as `name method code`.
 async fn counts(app: &App) -> BTreeMap<String, u64> {
     let (_status, text) = app.internal("/metrics").await;
