@@ -272,7 +272,8 @@ impl Calls {
         // Where chunks end is for nobody to find but whoever reads them: no request follows them.
         let is_last = call.is_some() && request.headers().contains_key(header::TRANSFER_ENCODING);
         let answer = if request.uri().path() == Liveness::PATH {
-            Either::Left(examine(self.liveness.clone(), request))
+            // Boxed: calls need not have room for it.
+            Either::Left(Box::pin(examine(self.liveness.clone(), request)))
         } else {
             Either::Right(ours(self.stack.borrow_mut().call(request.map(Body::new))))
         };

@@ -31,6 +31,11 @@ impl Load {
         (server.cpu_us() - before) / calls
     }
 
+    /// The first calls fill caches, and are not measured.
+    pub(crate) async fn warm(&self, address: SocketAddr) {
+        self.run(address, self.calls / 10).await;
+    }
+
     /// Makes `calls` calls, over all connections together.
     pub(crate) async fn run(&self, address: SocketAddr, calls: u64) {
         let left = Arc::new(AtomicU64::new(calls));

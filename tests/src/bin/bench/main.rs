@@ -4,11 +4,15 @@
 //! same handler. They are loaded in turn, A B A B, from one process, and the CPU that each spent is
 //! read from the kernel. With `--user PATH` it also measures a function's binary: how soon it
 //! answers, how soon with the database, and what it weighs.
+//!
+//! On a machine that others share CPU time differs from one second to the next by half. With
+//! `--instructions` valgrind counts what is run outside of the kernel, which is the same every time.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command tells what it found")]
 
 mod constant;
 mod function;
+mod instructions;
 mod load;
 mod process;
 
@@ -23,17 +27,27 @@ const HELP: &str = "\
 Usage: bench [OPTIONS]
 
   --connections N   connections at a time, one call each (64)
-  --calls N         calls per round (100000)
+  --calls N         calls per round (100000; 20000 with --instructions)
   --rounds N        rounds of each server, in turn (5)
+  --instructions    counts instructions under valgrind, in one round, instead of CPU time
   --user PATH       also measures the `user` function's binary
   --json            the report on one line";
 
 struct Asked {
     connections: usize,
-    calls: u64,
+    calls: Option<u64>,
     rounds: usize,
+    cost: Cost,
     user: Option<String>,
     is_json: bool,
+}
+
+/// What a call costs.
+enum Cost {
+    /// CPU time, as the kernel tells it.
+    Time,
+    /// Instructions, as valgrind counts them.
+    Instructions,
 }
 
 fn main() -> ExitCode {
@@ -56,16 +70,23 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Asked>, String> {
-    let mut options =
-        Asked { connections: 64, calls: 100_000, rounds: 5, user: None, is_json: false };
+    let mut options = Asked {
+        connections: 64,
+        calls: None,
+        rounds: 5,
+        cost: Cost::Time,
+        user: None,
+        is_json: false,
+    };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         let number =
             |text: String| text.parse().map_err(|_not_one| format!("{text:?} is no number"));
         match argument.as_str() {
             "--connections" => options.connections = size(number(value()?)?),
-            "--calls" => options.calls = number(value()?)?,
+            "--calls" => options.calls = Some(number(value()?)?),
             "--rounds" => options.rounds = size(number(value()?)?),
+            "--instructions" => options.cost = Cost::Instructions,
             "--user" => options.user = Some(value()?),
             "--json" => options.is_json = true,
             "--help" | "-h" => return Ok(None),
@@ -106,7 +127,10 @@ async fn measure(options: &Asked) -> Value {
         "commit": commit(),
         "machine": machine(),
         "cores": std::thread::available_parallelism().map_or(1, usize::from),
-        "calls": calls(options, &url).await,
+        "calls": match options.cost {
+            Cost::Time => calls(options, &url).await,
+            Cost::Instructions => counted(options, &url).await,
+        },
     });
     if let Some(path) = &options.user {
         report["function"] = function::measure(path, &url).await;
@@ -114,15 +138,33 @@ async fn measure(options: &Asked) -> Value {
     report
 }
 
+/// What is asked of a server that is measured.
+fn load(options: &Asked, calls: u64) -> Load {
+    let calls = options.calls.unwrap_or(calls);
+    Load { connections: options.connections, calls, token: constant::token() }
+}
+
+/// Instructions per call of both servers, and their ratio.
+async fn counted(options: &Asked, database_url: &str) -> Value {
+    let load = load(options, 20_000);
+    let bare = instructions::per_call(&load, &["serve-bare"]).await;
+    let stack = instructions::per_call(&load, &["serve-stack", database_url]).await;
+    json!({
+        "connections": load.connections,
+        "bare_tonic_instructions": bare.round(),
+        "whole_stack_instructions": stack.round(),
+        "ratio": (stack / bare * 1000.0).round() / 1000.0,
+    })
+}
+
 /// CPU per call of both servers, and the ratio round by round.
 async fn calls(options: &Asked, database_url: &str) -> Value {
-    let token = constant::token();
     let bare = Server::start(&["serve-bare"]).await;
     let stack = Server::start(&["serve-stack", database_url]).await;
-    let load = Load { connections: options.connections, calls: options.calls, token };
+    let load = load(options, 100_000);
     // The first rounds fill caches and open connections.
     for server in [&bare, &stack] {
-        load.run(server.address, options.calls / 10).await;
+        load.warm(server.address).await;
     }
     let (mut bare_us, mut stack_us, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.rounds {

@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     process::Stdio,
 };
 
@@ -22,13 +23,17 @@ pub(crate) struct Server {
 impl Server {
     /// Starts this program again, as a server; it tells its port.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
-        let program = std::env::current_exe().expect("this program");
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("this program starts");
+        Self::of(Command::new(this_program()).args(arguments)).await
+    }
+
+    /// The same by another program, which runs it.
+    pub(crate) async fn start_by(runner: &mut Command, arguments: &[&str]) -> Self {
+        Self::of(runner.arg(this_program()).args(arguments)).await
+    }
+
+    async fn of(command: &mut Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let line = lines.next_line().await.expect("a line").expect("the server tells its port");
         let port = line.trim().parse().expect("a port");
@@ -37,8 +42,17 @@ impl Server {
 
     /// CPU time spent so far, in microseconds.
     pub(crate) fn cpu_us(&self) -> f64 {
-        cpu_us(self.child.id().expect("it runs"))
+        cpu_us(self.pid())
     }
+
+    /// What the kernel calls it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+}
+
+fn this_program() -> PathBuf {
+    std::env::current_exe().expect("this program")
 }
 
 /// CPU time that a process has spent so far, in microseconds.
