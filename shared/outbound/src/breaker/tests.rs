@@ -182,7 +182,9 @@ proptest! {
             shut += if is_shut { MS * gap } else { Duration::ZERO };
         }
         prop_assert!(shut <= absent * 2, "{:?} for {:?}", shut, absent);
-        prop_assert!(shut > Duration::ZERO || gap * VOLUME_MIN > 1000);
+        // Of one that was well first, good attempts may stay just above half.
+        let fails_at_once = offset + gap * VOLUME_MIN <= 1000;
+        prop_assert!(shut > Duration::ZERO || !fails_at_once);
     }
 }
 
