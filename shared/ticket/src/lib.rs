@@ -26,10 +26,13 @@ impl Signer {
     /// A signer under the database's key called `name`, for what `call` asks. The parts of `query`
     /// are what stays the same from one ticket to the next.
     pub async fn of(pool: &Pool, name: &'static str, call: &Call, query: &[&[u8]]) -> Result<Self> {
+        Ok(Self::of_call(&pool.secret(name).await?, call, query))
+    }
+
+    fn of_call(key: &[u8], call: &Call, query: &[&[u8]]) -> Self {
         let rpc = call.method.map_or("", |method| method.path);
         let caller = call.caller.key();
-        let key = pool.secret(name).await?;
-        Ok(Self::new(&key, &[&[rpc.as_bytes(), caller.as_bytes()], query].concat()))
+        Self::new(key, &[&[rpc.as_bytes(), caller.as_bytes()], query].concat())
     }
 
     /// A signer under `key` whose tickets belong to all of `parts` together.
@@ -74,6 +77,10 @@ fn length(bytes: &[u8]) -> [u8; 8] {
 
 #[cfg(test)]
 mod tests {
+    use call::RequestId;
+    use http::HeaderMap;
+    use identity::{Caller, ServiceName};
+
     use super::*;
 
     fn signer(parts: &[&str]) -> Signer {
@@ -89,6 +96,25 @@ mod tests {
             assert_eq!(signer(other).open(&ticket), None, "{other:?}");
         }
         assert_eq!(Signer::new(b"yek", &[b"rpc", b"ada"]).open(&ticket), None);
+    }
+
+    #[test]
+    fn a_ticket_is_its_rpcs_its_callers_and_its_querys() {
+        let of = |path, service, query: &[u8]| {
+            let mut call = Call::new(RequestId::of(&HeaderMap::new()), proto::method(path));
+            call.caller = Caller::Service(ServiceName::parse(service).unwrap());
+            Signer::of_call(b"key", &call, &[query])
+        };
+        let [list, get] = ["ListProfiles", "GetProfile"].map(|rpc| {
+            let path = format!("/mayfly.user.v1.UserService/{rpc}");
+            assert!(proto::method(&path).is_some());
+            path
+        });
+        let ticket = of(&list, "data", b"all").seal(b"here");
+        assert!(of(&list, "data", b"all").open(&ticket).is_some());
+        for other in [of(&get, "data", b"all"), of(&list, "file", b"all"), of(&list, "data", b"")] {
+            assert_eq!(other.open(&ticket), None);
+        }
     }
 
     #[test]
