@@ -101,6 +101,7 @@ where
         .layer_fn(|inner| Authenticate::new(inner, Arc::clone(&gate)))
         // Below `authenticate`: who may not call takes no place.
         .layer_fn(|inner| Streams::new(inner, parts.watches_max))
+        // Beside it, for the same reason: what is bounded here is work for those who may call.
         .layer_fn(|inner| InFlight::new(inner, parts.calls_max))
         // Below `authenticate`: a stranger is not told what a call lacks.
         .layer_fn(Idempotency::new)
