@@ -159,7 +159,8 @@ async fn nothing_of_a_deleted_profile_is_left_in_clear() {
              ('user.private_profile/ada-uid', 'ada-uid', 'Countess'),
              ('user.profile/bob-uid', 'bob-uid', 'Babbage');
          insert into mayfly.exactly_once (caller, rpc, key_hash, request_hash, answer, expire_time)
-         values ('person:ada-uid', '/mayfly.data.v1.DataService/Create', 'a', 'b', 'c', now())",
+         values ('person:ada-uid', '/mayfly.data.v1.DataService/Create', 'a', 'b', 'c',
+                 now() + interval '1 day')",
     )
     .await;
     for text in ["Lovelace", "Countess"] {

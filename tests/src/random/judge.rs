@@ -44,6 +44,8 @@ fn ok() -> String {
 fn bare(call: &Call, answer: &Answer) -> Result<String, String> {
     let status = answer.status.as_u16();
     let may_be = match call.kind {
+        // gRPC needs HTTP/2.
+        Kind::Strange if status == 505 => !call.is_http2,
         Kind::Strange => matches!(status, 404 | 405 | 415),
         // A foreign page.
         Kind::Headers => status == 403,
