@@ -8,10 +8,10 @@ use identity::Verifier;
 use layers::{Request, Response};
 use proto::Bounded;
 use revocation::Revocations;
-use tonic::{server::NamedService, service::RoutesBuilder};
+use tonic::server::NamedService;
 use tower::Service;
 
-use crate::Settings;
+use crate::{Settings, services::Services};
 
 /// What a function is given to make its service from.
 #[derive(Clone, Debug)]
@@ -61,8 +61,8 @@ pub trait Build<Arguments>: Send + 'static {
     fn build(self, context: Context, own: Self::Own) -> Self::Service;
 }
 
-/// Puts a function's service among the routes.
-type Mount = Box<dyn FnOnce(Context, usize, &mut RoutesBuilder) + Send>;
+/// Puts a function's service among those of the process.
+type Mount = Box<dyn FnOnce(Context, usize, &mut Services) + Send>;
 
 /// Reads a function's own settings; what follows needs them.
 type Read = Box<dyn FnOnce(&mut Reader<'_>) -> Option<Mount> + Send>;
@@ -133,8 +133,8 @@ impl Function {
     pub fn new<A, B: Build<A>>(name: &'static str, build: B) -> Self {
         let read = |reader: &mut Reader<'_>| {
             let own = B::Own::read(reader)?;
-            let mount: Mount = Box::new(|context, message_bytes_max, routes| {
-                routes.add_service(build.build(context, own).bounded(message_bytes_max));
+            let mount: Mount = Box::new(|context, message_bytes_max, services| {
+                services.add(build.build(context, own).bounded(message_bytes_max));
             });
             Some(mount)
         };
@@ -159,14 +159,14 @@ impl Function {
 }
 
 impl Ready {
-    /// Puts its service among the routes.
+    /// Puts its service among those of the process.
     pub(crate) fn mount(
         self,
         context: Context,
         message_bytes_max: usize,
-        routes: &mut RoutesBuilder,
+        services: &mut Services,
     ) {
-        (self.mount)(context, message_bytes_max, routes);
+        (self.mount)(context, message_bytes_max, services);
     }
 }
 

@@ -17,6 +17,7 @@ mod guard;
 mod stream;
 mod health;
 mod reflection;
+mod services;
 mod internal;
 #[cfg(fuzzing)]
 pub mod fuzzing;

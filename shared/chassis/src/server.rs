@@ -17,7 +17,6 @@ use tokio::{
     time::{Instant, interval, sleep, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::service::RoutesBuilder;
 
 use crate::{
     Context, Ready, Settings,
@@ -26,6 +25,7 @@ use crate::{
     health::Liveness,
     internal::Internal,
     reflection::Reflection,
+    services::Services,
     watchdog::{BEAT_EVERY, Pulse, Pulses},
 };
 
@@ -204,11 +204,11 @@ impl Parts {
         });
         let verifier = Verifier::new(&settings.identity, clock.clone(), tasks.clone());
         let liveness = Liveness::new(Arc::clone(&services));
-        let mut routes = RoutesBuilder::default();
+        let mut served = Services::default();
         let health = HealthServer::new(liveness.clone());
-        routes.add_service(health.bounded(Liveness::QUESTION_BYTES_MAX));
+        served.add(health.bounded(Liveness::QUESTION_BYTES_MAX));
         if let Some(reflection) = reflection {
-            routes.add_service(reflection.server());
+            served.add(reflection.server());
         }
         let outbound = Outbound::new(settings.outbound, &metrics, clock.clone());
         let own = own_pool(settings, &functions, clock, &tasks);
@@ -226,7 +226,7 @@ impl Parts {
             let revocations = revocations.clone();
             let verifier = verifier.clone();
             let context = Context { pool, changes, revocations, verifier, clock, outbound };
-            function.mount(context, settings.limits.message_bytes_max, &mut routes);
+            function.mount(context, settings.limits.message_bytes_max, &mut served);
         }
         let pools: Arc<[_]> = pools.into();
         let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
@@ -249,7 +249,7 @@ impl Parts {
         let connections = Connections {
             limits: settings.limits,
             tls: settings.tls.clone(),
-            stack: inbound(&inbound_parts, routes.routes().prepare()),
+            stack: inbound(&inbound_parts, served),
             liveness: liveness.clone(),
             drain,
             end: CancellationToken::new(),

@@ -7,7 +7,10 @@ use std::{
 };
 
 use call::Call;
-use futures_util::future::BoxFuture;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Either, ready},
+};
 use http::HeaderMap;
 use http_body::Body as _;
 use identity::{Caller, Person, ServiceName, Verifier, bearer, service_token};
@@ -122,6 +125,42 @@ fn is_one(name: &ServiceName, callers: &[&str]) -> Result<(), Forbidden> {
     if callers.contains(&name.as_str()) { Ok(()) } else { Err(Forbidden::Service) }
 }
 
+fn method(request: &Request) -> Option<&'static Method> {
+    request.extensions().get::<Call>().and_then(|call| call.method)
+}
+
+/// An answer that comes at once from below, or what has to be waited for before or beside it.
+type Answer<F> = Either<F, BoxFuture<'static, Result<Response, BoxError>>>;
+
+/// Has `inner` answer somebody who may call.
+fn answer<S>(
+    inner: &mut S,
+    gate: &Arc<Gate>,
+    mut request: Request,
+    caller: Caller,
+) -> Answer<S::Future>
+where
+    S: Service<Request, Response = Response, Error = BoxError>,
+    S::Future: Send + 'static,
+{
+    let is_stream = method(&request).is_some_and(|method| method.kind != Kind::Unary);
+    let tenure = match &caller {
+        Caller::Person(person) if is_stream => {
+            Some(Tenure::new(Arc::clone(gate), Arc::clone(person)))
+        }
+        _ => None,
+    };
+    if let Some(call) = request.extensions_mut().get_mut::<Call>() {
+        call.outcome.set_caller(caller.clone());
+        call.caller = caller;
+    }
+    let answer = inner.call(request);
+    match tenure {
+        Some(tenure) => Either::Right(Box::pin(for_as_long_as(tenure, answer))),
+        None => Either::Left(answer),
+    }
+}
+
 /// A stream's answer, for as long as its caller may have it.
 async fn for_as_long_as(
     mut tenure: Tenure,
@@ -142,39 +181,34 @@ async fn for_as_long_as(
 impl<S> Service<Request> for Authenticate<S>
 where
     S: Service<Request, Response = Response, Error = BoxError> + Clone + Send + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
     type Response = Response;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response, BoxError>>;
+    type Future = Answer<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let gate = Arc::clone(&self.gate);
-        // The clone is the one that was not polled ready: it takes the other's place.
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        Box::pin(async move {
-            let method = request.extensions().get::<Call>().and_then(|call| call.method);
-            let caller = admit(&gate, method, request.headers()).await?;
-            let is_stream = method.is_some_and(|method| method.kind != Kind::Unary);
-            let tenure = match &caller {
-                Caller::Person(person) if is_stream => Some(Tenure::new(gate, Arc::clone(person))),
-                _ => None,
-            };
-            if let Some(call) = request.extensions_mut().get_mut::<Call>() {
-                call.outcome.set_caller(caller.clone());
-                call.caller = caller;
+    fn call(&mut self, request: Request) -> Self::Future {
+        let method = method(&request);
+        // Most callers are known, whose calls need no room for a wait. Asking anew begins nothing
+        // twice: whatever is waited for is under way for all who wait.
+        match admit(&self.gate, method, request.headers()).now_or_never() {
+            Some(Ok(caller)) => answer(&mut self.inner, &self.gate, request, caller),
+            Some(Err(error)) => Either::Right(Box::pin(ready(Err(error)))),
+            None => {
+                let gate = Arc::clone(&self.gate);
+                // The clone is the one that was not polled ready: it takes the other's place.
+                let clone = self.inner.clone();
+                let mut inner = std::mem::replace(&mut self.inner, clone);
+                Either::Right(Box::pin(async move {
+                    let caller = admit(&gate, method, request.headers()).await?;
+                    answer(&mut inner, &gate, request, caller).await
+                }))
             }
-            match tenure {
-                // Boxed: calls without one need not have room for it.
-                Some(tenure) => Box::pin(for_as_long_as(tenure, inner.call(request))).await,
-                None => inner.call(request).await,
-            }
-        })
+        }
     }
 }
 
