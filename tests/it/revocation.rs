@@ -134,9 +134,9 @@ async fn a_session_a_role_and_a_person_end_each_in_their_own_way() {
     let app = App::start().await;
     let revoker = Revoker::of(&app.database).await;
     let id = &UserId::parse("ada").unwrap();
-    let (phone, laptop) = (token("ada", now() - 50), token("ada", now() - 40));
-    let Revoker { pool, revocations } = &revoker;
     let then = now() - 50;
+    let (phone, laptop) = (token("ada", then), token("ada", then + 10));
+    let Revoker { pool, revocations } = &revoker;
     let work = |tx| async move { Ok(revocations.revoke_session(&tx, id, then).await?) };
     pool.transaction(work).await.unwrap();
     assert!(is_refused(&app, &phone, "TOKEN_REVOKED").await);
