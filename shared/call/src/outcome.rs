@@ -23,6 +23,8 @@ struct Cells {
     caller: OnceLock<Caller>,
     deadline: OnceLock<Instant>,
     ended: OnceLock<Ended>,
+    /// What went wrong after that, with an answer that was there.
+    spoilt: OnceLock<Ended>,
     received: AtomicU64,
     sent: AtomicU64,
     /// Most calls have none, and no lock is taken for those.
@@ -53,6 +55,12 @@ impl Outcome {
     /// Tells how the call ended; only the first end counts.
     pub fn set_ended(&self, code: Code, cause: Option<Arc<Status>>) {
         let _already_told = self.0.ended.set(Ended { code, cause });
+    }
+
+    /// Tells that an answer which was good could not be given after all.
+    pub fn set_spoilt(&self, status: Arc<Status>) {
+        let ended = Ended { code: status.code(), cause: Some(status) };
+        let _already_told = self.0.spoilt.set(ended);
     }
 
     /// Tells of something that has happened and belongs into the log: who signed in, what was revoked.
@@ -94,7 +102,7 @@ impl Outcome {
 
     /// How the call ended; nothing if nobody was left to hear of it.
     pub fn ended(&self) -> Option<&Ended> {
-        self.0.ended.get()
+        self.0.spoilt.get().or_else(|| self.0.ended.get())
     }
 }
 

@@ -2,20 +2,26 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::{interval, sleep},
 };
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    Limits,
     connection::Connections,
     watchdog::{BEAT_EVERY, Pulse},
 };
 
 /// How long to wait when the process is out of file descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(100);
+
+/// How the kernel asks for a peer of which nothing was heard for `KEEPALIVE_SECS`.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+const PROBES: u32 = 2;
 
 /// Ages differ by up to this much in either direction.
 const AGE_SPREAD: f64 = 0.1;
@@ -51,6 +57,7 @@ pub(crate) async fn accept(
                 is_failing = false;
                 // Small answers would wait for acknowledgements; without it they only come later.
                 let _outcome = stream.set_nodelay(true);
+                let _outcome = notice_loss(&stream, &connections.limits);
                 let age_max = ages.next(connections.limits.connection_age_max);
                 let connection = connections.clone().serve(stream, age_max);
                 tasks.spawn(async move {
@@ -71,6 +78,22 @@ pub(crate) async fn accept(
         }
     }
     pulse.stop();
+}
+
+/// Has the kernel find out about peers that vanish. HTTP/2 asks by itself; over HTTP/1.1 an answer
+/// that has nothing to say for a while would never be missed.
+fn notice_loss(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    let probes = TcpKeepalive::new().with_time(limits.keepalive).with_interval(PROBE_EVERY);
+    socket.set_tcp_keepalive(&probes.with_retries(PROBES))?;
+    // The same for what was sent and is not acknowledged, which no probe asks for, and not before a
+    // peer that takes nothing may be left.
+    #[cfg(target_os = "linux")]
+    {
+        let lost = limits.keepalive + PROBE_EVERY * PROBES;
+        socket.set_tcp_user_timeout(Some(lost.max(limits.body_idle_max)))?;
+    }
+    Ok(())
 }
 
 fn is_of_the_peer(error: &io::Error) -> bool {

@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use layers::{Peer, Stack};
 use tokio::{
     net::TcpStream,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::body::Body;
@@ -32,6 +32,7 @@ use crate::{
     Limits, Tls,
     guard::{Blocked, Guard},
     health::Liveness,
+    owed::Owed,
     preface::{Rewound, Version, detect},
     stream::{Answer, Streams, ours},
     tls::Wire,
@@ -39,6 +40,9 @@ use crate::{
 
 /// Headers of one request that are read at all; what is allowed is less, and refused in words.
 const HEADER_BYTES_MAX: u32 = 64 * 1024;
+
+/// The least that a head over HTTP/1.1 may take, however slowly its client has begun to speak.
+const HEAD_TIME_MIN: Duration = Duration::from_secs(1);
 
 /// Frames are no longer than every client may send them (RFC 9113, 4.2).
 const FRAME_BYTES_MAX: u32 = 16 * 1024;
@@ -87,9 +91,10 @@ impl Connections {
     /// not all come back at once.
     pub(crate) async fn serve(self, stream: TcpStream, age_max: Duration) {
         let peer = stream.peer_addr().ok();
+        let greeted_by = Instant::now() + self.limits.preface_max;
         let detected = tokio::select! {
             biased;
-            detected = self.greet(stream) => detected,
+            detected = self.greet(stream, greeted_by) => detected,
             // Who has said nothing so far has asked for nothing.
             () = self.drain.cancelled() => return,
         };
@@ -98,11 +103,11 @@ impl Connections {
             return;
         };
         let Limits { preface_max, body_idle_max, .. } = self.limits;
-        let guard = Guard::new(stream, version, preface_max, body_idle_max);
+        let guard = Guard::new(stream, version, greeted_by, preface_max, body_idle_max);
         let life = Life {
             age_max,
             calls: TaskTracker::new(),
-            owed: TaskTracker::new(),
+            owed: Owed::default(),
             blocked: guard.blocked(),
             finish: CancellationToken::new(),
         };
@@ -118,7 +123,7 @@ impl Connections {
         let service = service_fn(move |request| calls.answer(request));
         let outcome = match version {
             Version::Http1 => {
-                let connection = self.http1().serve_connection(io, service);
+                let connection = self.http1(greeted_by).serve_connection(io, service);
                 self.drive(connection, &life, http1::Connection::graceful_shutdown).await
             }
             Version::Http2 => {
@@ -136,13 +141,15 @@ impl Connections {
     }
 
     /// Finds out what the client speaks, below the encryption if there is one.
-    async fn greet(&self, stream: TcpStream) -> io::Result<(Version, Rewound<Wire>)> {
-        let max = self.limits.preface_max;
-        let wire = match &self.tls {
-            Some(tls) => tls.accept(stream, max).await?,
-            None => Wire::Left(stream),
+    async fn greet(&self, stream: TcpStream, by: Instant) -> io::Result<(Version, Rewound<Wire>)> {
+        let greeted = async {
+            let wire = match &self.tls {
+                Some(tls) => tls.accept(stream).await?,
+                None => Wire::Left(stream),
+            };
+            detect(wire).await
         };
-        detect(wire, max).await
+        timeout_at(by, greeted).await.map_err(|_elapsed| io::ErrorKind::TimedOut)?
     }
 
     /// Polls a connection until it ends, is told to finish, or is cut.
@@ -156,14 +163,15 @@ impl Connections {
         C: Future<Output = hyper::Result<()>>,
     {
         let mut connection = pin!(connection);
-        // Each of the four waits behind a lock, three of them behind one of all connections. Here
-        // they are asked when they have something to tell, not with every frame.
+        // Most of them wait behind a lock, three behind one of all connections. Here they are asked
+        // when they have something to tell, not with every frame.
         let mut told = FuturesUnordered::from_iter([async {
             tokio::select! {
                 () = self.end.cancelled() => Told::End,
                 () = self.drain.cancelled() => Told::Finish,
                 () = life.finish.cancelled() => Told::Finish,
                 () = sleep(life.age_max) => Told::Finish,
+                () = life.owed.stuck(self.limits.body_idle_max) => Told::Finish,
             }
         }]);
         tokio::select! {
@@ -194,11 +202,11 @@ impl Connections {
                     () = life.calls.wait() => moved = Instant::now(),
                 }
             }
-            let owed = life.owed.len();
+            let gone = life.owed.gone();
             if let Ok(outcome) = timeout(GOODBYE_MAX, &mut connection).await {
                 return Some(outcome);
             }
-            if life.owed.len() != owed {
+            if life.owed.gone() != gone {
                 moved = Instant::now();
             }
             // An answer is queued when its call is over, and a slow client has yet to take it.
@@ -212,11 +220,13 @@ impl Connections {
         }
     }
 
-    fn http1(&self) -> http1::Builder {
+    fn http1(&self, greeted_by: Instant) -> http1::Builder {
+        // The first head is part of the greeting, and hyper has one time for all heads.
+        let left = greeted_by.saturating_duration_since(Instant::now());
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.preface_max)
+            .header_read_timeout(left.max(HEAD_TIME_MIN.min(self.limits.preface_max)))
             .max_buf_size(64 * 1024)
             .max_headers(100)
             .keep_alive(true);
@@ -256,7 +266,7 @@ struct Calls {
     stack: RefCell<Stack>,
     liveness: Liveness,
     peer: Option<SocketAddr>,
-    owed: TaskTracker,
+    owed: Owed,
     under_way: Option<TaskTracker>,
 }
 
@@ -268,7 +278,7 @@ impl Calls {
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(Peer(peer.ip()));
         }
-        let (owed, call) = (self.owed.token(), self.under_way.as_ref().map(TaskTracker::token));
+        let (owed, call) = (self.owed.clone(), self.under_way.as_ref().map(TaskTracker::token));
         // Where chunks end is for nobody to find but whoever reads them: no request follows them.
         let is_last = call.is_some() && request.headers().contains_key(header::TRANSFER_ENCODING);
         let answer = if request.uri().path() == Liveness::PATH {
@@ -304,8 +314,7 @@ async fn examine(
 struct Life {
     age_max: Duration,
     calls: TaskTracker,
-    /// Answers, and pieces of answers, that are not written.
-    owed: TaskTracker,
+    owed: Owed,
     blocked: Blocked,
     /// Cancelled when its client takes too little of what it asks for.
     finish: CancellationToken,

@@ -160,12 +160,7 @@ impl Function {
 
 impl Ready {
     /// Puts its service among those of the process.
-    pub(crate) fn mount(
-        self,
-        context: Context,
-        message_bytes_max: usize,
-        services: &mut Services,
-    ) {
+    pub(crate) fn mount(self, context: Context, message_bytes_max: usize, services: &mut Services) {
         (self.mount)(context, message_bytes_max, services);
     }
 }

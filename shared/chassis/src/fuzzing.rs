@@ -9,7 +9,10 @@ use std::{
 };
 
 use settings::{Declared, Env, Reader};
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, ReadBuf},
+    time::Instant,
+};
 
 use crate::{
     Settings,
@@ -23,9 +26,9 @@ const MAX: Duration = Duration::from_secs(60);
 /// What hyper reads of a connection over which these pieces came, and whether it takes them for
 /// HTTP/2. Nothing if it ended before that was clear. To be called within a runtime.
 pub async fn read(pieces: Vec<Vec<u8>>) -> Option<(bool, Vec<u8>)> {
-    let (version, stream) = detect(Pieces(pieces.into()), MAX).await.ok()?;
+    let (version, stream) = detect(Pieces(pieces.into())).await.ok()?;
     let mut read = Vec::new();
-    let mut guard = Guard::new(stream, version, MAX, MAX);
+    let mut guard = Guard::new(stream, version, Instant::now() + MAX, MAX, MAX);
     guard.read_to_end(&mut read).await.ok()?;
     Some((version == Version::Http2, read))
 }

@@ -71,16 +71,19 @@ enum Watched {
 #[derive(Debug)]
 struct Patience {
     max: Duration,
+    /// When the first wait ends, if that is settled.
+    first: Option<Instant>,
     waits_for: Option<u64>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Guard<T> {
-    /// Watches a stream that speaks `version`. Headers may take `headers_max`, and the peer may
-    /// leave an answer where it is for `idle_max`.
+    /// Watches a stream that speaks `version`. Its first frame has to be there by `greeted_by`,
+    /// headers may take `headers_max`, and the peer may leave an answer where it is for `idle_max`.
     pub(crate) fn new(
         stream: T,
         version: Version,
+        greeted_by: Instant,
         headers_max: Duration,
         idle_max: Duration,
     ) -> Self {
@@ -88,7 +91,8 @@ impl<T> Guard<T> {
             Version::Http1 => Watched::Http1(Heads::default()),
             Version::Http2 => Watched::Http2(Frames::new(Instant::now())),
         };
-        let (headers, answers) = (Patience::new(headers_max), Patience::new(idle_max));
+        let headers = Patience { first: Some(greeted_by), ..Patience::new(headers_max) };
+        let answers = Patience::new(idle_max);
         let blocked = Blocked::default();
         Self { stream, watched, instead: None, headers, answers, written: 0, blocked }
     }
@@ -157,7 +161,7 @@ impl<T> Guard<T> {
 
 impl Patience {
     fn new(max: Duration) -> Self {
-        Self { max, waits_for: None, sleep: None }
+        Self { max, first: None, waits_for: None, sleep: None }
     }
 
     /// Ready when the same thing has been waited for too long.
@@ -170,7 +174,8 @@ impl Patience {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(max)));
         if self.waits_for != number {
             self.waits_for = number;
-            sleep.as_mut().reset(Instant::now() + max);
+            let end = self.first.take().unwrap_or_else(|| Instant::now() + max);
+            sleep.as_mut().reset(end);
         }
         sleep.as_mut().poll(cx)
     }
@@ -245,7 +250,7 @@ mod tests {
         // Open to the end: it does not go on, and does not leave either.
         let (mut client, server) = tokio::io::duplex(1 << 20);
         client.write_all(sent).await.unwrap();
-        let mut guard = Guard::new(server, version, MAX, MAX);
+        let mut guard = Guard::new(server, version, Instant::now() + MAX, MAX, MAX);
         let mut read = Vec::new();
         let ended = guard.read_to_end(&mut read).await;
         (read, ended)
@@ -288,7 +293,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_nobody_takes_is_given_up() {
         let (_client, server) = tokio::io::duplex(16);
-        let mut guard = Guard::new(server, Version::Http1, MAX, MAX);
+        let mut guard = Guard::new(server, Version::Http1, Instant::now() + MAX, MAX, MAX);
         let start = Instant::now();
         let ended = guard.write_all(&[0; 64]).await;
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -318,7 +323,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_written_and_does_not_get_out_is_given_up() {
-        let mut guard = Guard::new(Unflushed, Version::Http2, MAX, MAX);
+        let mut guard = Guard::new(Unflushed, Version::Http2, Instant::now() + MAX, MAX, MAX);
         let blocked = guard.blocked();
         guard.write_all(&[0; 64]).await.unwrap();
         assert!(!blocked.get());

@@ -19,6 +19,7 @@ mod health;
 mod reflection;
 mod services;
 mod internal;
+mod owed;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 

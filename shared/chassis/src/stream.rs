@@ -7,7 +7,10 @@ use std::{
     cell::Cell,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -22,6 +25,8 @@ use tokio_util::{
 };
 use tonic::{Status, body::Body};
 
+use crate::owed::{Debt, Owed};
+
 /// Streams of one connection that may be ended so within a while; who does it more often means it.
 const STALLS_MAX: u32 = 10;
 const STALLS_WITHIN: Duration = Duration::from_mins(1);
@@ -29,6 +34,10 @@ const STALLS_WITHIN: Duration = Duration::from_mins(1);
 /// What of an answer is handed on at a time: a message that is larger would be asked for whole, and
 /// nobody would see its client take it bit by bit.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
+
+/// What of long answers may wait for clients; beyond it a client has a [`HURRY`] to take some.
+const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
+const HURRY: Duration = Duration::from_secs(1);
 
 /// What was last seen of a stream while it was polled.
 #[derive(Clone, Copy)]
@@ -94,7 +103,9 @@ pub(crate) struct Answer {
     body: Body,
     /// What is left of a frame that is larger than a piece.
     left: Bytes,
-    owed: TaskTrackerToken,
+    owed: Owed,
+    /// What of it is held here, as far as that is counted.
+    held: Held,
     /// The call is under way until it is sent.
     _call: Option<TaskTrackerToken>,
 }
@@ -102,20 +113,58 @@ pub(crate) struct Answer {
 /// A piece of an answer, which is owed until it is written or its stream is gone.
 pub(crate) struct Piece {
     bytes: Bytes,
-    _owed: TaskTrackerToken,
+    _owed: Debt,
 }
 
 impl Answer {
     /// An answer whose pieces are `owed`.
-    pub(crate) fn new(body: Body, owed: TaskTrackerToken, call: Option<TaskTrackerToken>) -> Self {
-        Self { body, left: Bytes::new(), owed, _call: call }
+    pub(crate) fn new(body: Body, owed: Owed, call: Option<TaskTrackerToken>) -> Self {
+        Self { body, left: Bytes::new(), owed, held: Held(0), _call: call }
+    }
+
+    fn hold(&mut self, data: Bytes) {
+        // Short ones are most of them, and go on at once.
+        if data.len() > PIECE_BYTES_MAX {
+            self.held.set(data.len());
+        }
+        self.left = data;
     }
 
     /// The next piece of what is at hand.
     fn piece(&mut self) -> Frame<Piece> {
         let bytes = self.left.split_to(self.left.len().min(PIECE_BYTES_MAX));
-        Frame::data(Piece { bytes, _owed: self.owed.clone() })
+        if self.left.is_empty() {
+            self.held.set(0);
+        }
+        Frame::data(Piece { bytes, _owed: self.owed.add() })
     }
+}
+
+/// Bytes of long answers that wait here for their clients, of all connections.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// One answer's share of them.
+struct Held(usize);
+
+impl Held {
+    fn set(&mut self, bytes: usize) {
+        HELD.fetch_add(bytes, Ordering::Relaxed);
+        HELD.fetch_sub(std::mem::replace(&mut self.0, bytes), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            self.set(0);
+        }
+    }
+}
+
+/// How long a client may take nothing of its answer: less where too many do so.
+fn patience(idle_max: Duration) -> Duration {
+    let is_much = HELD.load(Ordering::Relaxed) > HELD_BYTES_MAX;
+    if is_much { idle_max.min(HURRY) } else { idle_max }
 }
 
 pin_project! {
@@ -172,7 +221,7 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
                 return Poll::Pending;
             }
             Sign::None if this.sleep.is_some() => {}
-            Sign::None | Sign::Taken => this.sleep.set(Some(sleep(*this.idle_max))),
+            Sign::None | Sign::Taken => this.sleep.set(Some(sleep(patience(*this.idle_max)))),
         }
         if let Some(sleep) = this.sleep.as_pin_mut() {
             ready!(sleep.poll(cx));
@@ -200,7 +249,7 @@ impl http_body::Body for Answer {
                 None => return Poll::Ready(None),
             };
             match frame.into_data() {
-                Ok(data) => self.left = data,
+                Ok(data) => self.hold(data),
                 Err(frame) => {
                     let trailers = frame.into_trailers().ok().map(Frame::trailers);
                     return Poll::Ready(trailers.map(Ok));

@@ -7,7 +7,6 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
 };
 
 use ::settings::{Need, Reader, Setting};
@@ -19,7 +18,7 @@ use rustls::{
         pem::{self, PemObject},
     },
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::either::Either;
 
@@ -98,12 +97,10 @@ impl Tls {
         Ok(())
     }
 
-    /// Shakes hands, within the time that a client has to say what it speaks.
-    pub(crate) async fn accept(&self, stream: TcpStream, max: Duration) -> io::Result<Wire> {
+    /// Shakes hands, for as long as the caller waits.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<Wire> {
         let acceptor = self.0.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let accepted = timeout(max, acceptor.accept(stream)).await;
-        let accepted = accepted.map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))?;
-        accepted.map(|stream| Either::Right(Box::new(stream)))
+        acceptor.accept(stream).await.map(|stream| Either::Right(Box::new(stream)))
     }
 }
 

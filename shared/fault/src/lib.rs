@@ -101,13 +101,16 @@ impl Fault {
     fn details(&self) -> ErrorDetails {
         let mut details = ErrorDetails::new();
         details.set_error_info(self.reason.name(), DOMAIN, []);
-        if self.reason == Reason::InvalidArgument {
+        if self.reason.code() == Code::InvalidArgument {
             let violations = self.violations.iter().take(proto::VIOLATIONS_MAX);
-            details.set_bad_request(
-                violations
-                    .map(|violation| FieldViolation::new(&violation.field, &*violation.description))
-                    .collect::<Vec<_>>(),
-            );
+            let mut violations: Vec<_> = violations
+                .map(|violation| FieldViolation::new(&violation.field, &*violation.description))
+                .collect();
+            // What is wrong is in no field of the message.
+            if violations.is_empty() {
+                violations.push(FieldViolation::new("", self.reason.row().message));
+            }
+            details.set_bad_request(violations);
         }
         if let Some(delay) = self.retry_delay {
             details.set_retry_info(Some(delay));

@@ -5,6 +5,8 @@
 mod error;
 mod request;
 
+use std::sync::Arc;
+
 use bytes::{Buf, Bytes};
 use call::Call;
 use fault::Fault;
@@ -120,7 +122,7 @@ impl Exchange {
                 let text = (json.response)(&message).map_err(|error| {
                     let status = Status::from(Fault::internal(error));
                     if let Some(call) = &self.call {
-                        call.outcome.set_ended(Code::Internal, None);
+                        call.outcome.set_spoilt(Arc::new(status.clone()));
                     }
                     status
                 })?;

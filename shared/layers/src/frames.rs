@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use call::Outcome;
 use fault::{Fault, Reason};
+use http::Version;
 use http_body::Frame;
 use proto::{Kind, Method};
 use tokio::time::{Sleep, sleep};
@@ -91,12 +92,14 @@ pub(crate) struct RequestFrames {
     messages_max: u64,
     bounds: Bounds,
     stall: Stall,
+    version: Version,
     is_over: bool,
 }
 
 impl RequestFrames {
     pub(crate) fn new(
         inner: Body,
+        version: Version,
         method: Option<&Method>,
         outcome: Outcome,
         bounds: Bounds,
@@ -116,6 +119,7 @@ impl RequestFrames {
             messages_max,
             bounds,
             stall: if is_short { Stall::Harmless } else { Stall::Not },
+            version,
             is_over: false,
         }
     }
@@ -150,6 +154,21 @@ impl RequestFrames {
         Ok(data)
     }
 
+    /// The body has broken off. What is not told in our words comes from the connection.
+    fn broken(&mut self, status: Status) -> Result<Frame<Bytes>, Status> {
+        if Fault::behind(&status).is_none() {
+            return Err(status);
+        }
+        // Half of an HTTP/1.1 connection may be closed, or hold what is no chunk; the client hears.
+        if self.version < Version::HTTP_2 {
+            return self.refuse(Fault::invalid("", "the body ends within a message"));
+        }
+        // The client is gone, however it went. tonic takes its message for one that was never sent,
+        // and that for a bug.
+        self.outcome.set_ended(Code::Cancelled, None);
+        Err(Status::cancelled("the client is gone"))
+    }
+
     fn end(&mut self) -> Option<Result<Frame<Bytes>, Status>> {
         if self.scanner.is_within() {
             return Some(self.refuse(Fault::invalid("", "the body ends within a message")));
@@ -181,14 +200,7 @@ impl http_body::Body for RequestFrames {
         }
         Poll::Ready(match frame {
             Some(Ok(frame)) => Some(self.read(frame)),
-            Some(Err(status)) => {
-                // The client is gone. tonic takes its message for one that was never sent, and that
-                // for a bug.
-                if status.code() == Code::Cancelled {
-                    self.outcome.set_ended(Code::Cancelled, None);
-                }
-                Some(Err(status))
-            }
+            Some(Err(status)) => Some(self.broken(status)),
             None => self.end(),
         })
     }

@@ -1,26 +1,29 @@
 //! Bounds how many unary calls are worked on at a time, over all connections. Who finds no place is
 //! told to come back at once: a queue would only be longer by the time it is seen.
+//!
+//! To wait for a client is no work: a call has its place from the end of its request on, and who
+//! does not send theirs takes none from others.
 
 use std::{
     pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use call::Call;
-use futures_util::future::{Either, Ready, ready as settled};
+use fault::Reason;
+use futures_util::future::Either;
+use http_body::Frame;
 use pin_project_lite::pin_project;
 use proto::{Kind, grpc::health::v1::health_server::SERVICE_NAME as HEALTH};
+use tonic::{Status, body::Body};
 use tower::Service;
 
 use crate::{
     BoxError, Request, Response,
     places::{Place, Places},
 };
-
-/// There are as many calls as there may be.
-#[derive(Debug, thiserror::Error)]
-#[error("there are too many calls")]
-pub(crate) struct TooManyCalls;
 
 /// Bounds the unary calls of `S`.
 #[derive(Clone, Debug)]
@@ -39,7 +42,7 @@ impl<S> InFlight<S> {
 /// when it has enough to do.
 fn takes_a_place(request: &Request) -> bool {
     let method = request.extensions().get::<Call>().and_then(|call| call.method);
-    method.is_none_or(|method| method.kind == Kind::Unary && method.service != HEALTH)
+    method.is_some_and(|method| method.kind == Kind::Unary && method.service != HEALTH)
 }
 
 // === impl InFlight ===
@@ -50,21 +53,58 @@ where
 {
     type Response = Response;
     type Error = BoxError;
-    type Future = Either<PlacedFuture<S::Future>, Ready<Result<Response, BoxError>>>;
+    type Future = Either<S::Future, PlacedFuture<S::Future>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let mut place = None;
-        if takes_a_place(&request) {
-            let Some(taken) = self.places.take() else {
-                return Either::Right(settled(Err(TooManyCalls.into())));
-            };
-            place = Some(taken);
+        if !takes_a_place(&request) {
+            return Either::Left(self.inner.call(request));
         }
-        Either::Left(PlacedFuture { inner: self.inner.call(request), place })
+        let turn = Turn { places: self.places.clone(), place: Arc::default() };
+        let place = Arc::clone(&turn.place);
+        let request = request.map(|body| Body::new(WholeBody { inner: body, turn: Some(turn) }));
+        Either::Right(PlacedFuture { inner: self.inner.call(request), place })
+    }
+}
+
+/// Where a call finds its place, and where it is kept.
+struct Turn {
+    places: Places,
+    place: Arc<Mutex<Option<Place>>>,
+}
+
+/// The place that a cell holds, which is left for whoever drops it.
+fn held(place: &Mutex<Option<Place>>) -> MutexGuard<'_, Option<Place>> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A request's body, at the end of which the call needs its place.
+struct WholeBody {
+    inner: Body,
+    turn: Option<Turn>,
+}
+
+impl http_body::Body for WholeBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if frame.is_none()
+            && let Some(turn) = self.turn.take()
+        {
+            let Some(place) = turn.places.take() else {
+                return Poll::Ready(Some(Err(Reason::Shed.into())));
+            };
+            *held(&turn.place) = Some(place);
+        }
+        Poll::Ready(frame)
     }
 }
 
@@ -73,7 +113,7 @@ pin_project! {
     pub(crate) struct PlacedFuture<F> {
         #[pin]
         inner: F,
-        place: Option<Place>,
+        place: Arc<Mutex<Option<Place>>>,
     }
 }
 
@@ -86,7 +126,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let outcome = ready!(this.inner.poll(cx));
-        *this.place = None;
+        drop(held(this.place).take());
         Poll::Ready(outcome)
     }
 }

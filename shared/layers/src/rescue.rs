@@ -29,7 +29,6 @@ use crate::{
     frames::{Bounds, RequestFrames, Scanner},
     headers::HeadersTooLarge,
     idempotency::KeyMissing,
-    in_flight::TooManyCalls,
     streams::TooManyStreams,
 };
 
@@ -67,9 +66,6 @@ pub(crate) fn fault(error: BoxError) -> Fault {
     }
     if error.is::<Cut>() {
         return Reason::Draining.into();
-    }
-    if error.is::<TooManyCalls>() {
-        return Reason::Shed.into();
     }
     match error.downcast_ref::<TooManyStreams>() {
         Some(TooManyStreams::OfAll) => return Reason::Shed.into(),
@@ -156,8 +152,9 @@ where
             Some(call) => (call.id, call.outcome.clone(), call.method),
             None => (RequestId::of(request.headers()), Outcome::default(), None),
         };
-        let (told, bounds) = (outcome.clone(), self.bounds);
-        let request = request.map(|body| Body::new(RequestFrames::new(body, method, told, bounds)));
+        let (told, bounds, version) = (outcome.clone(), self.bounds, request.version());
+        let frames = |body| RequestFrames::new(body, version, method, told, bounds);
+        let request = request.map(|body| Body::new(frames(body)));
         RescueFuture { inner: self.inner.call(request), id: id.to_value(), outcome }
     }
 }

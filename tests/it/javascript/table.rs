@@ -152,6 +152,6 @@ fn is_whole(told: &Value, code: u64, reason: &str) -> bool {
         && told["reason"] == reason
         && is_told("message") == is_failed
         && (told["domain"] == "mayfly") == is_failed
-        && has_fields == (reason == "INVALID_ARGUMENT")
+        && has_fields == (code == 3)
         && (told["retryMs"].is_number() || code != 14)
 }

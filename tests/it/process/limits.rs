@@ -42,6 +42,21 @@ async fn who_does_not_say_what_they_speak_is_closed() {
 }
 
 #[tokio::test]
+async fn a_greeting_in_pieces_has_no_more_time_than_none() {
+    let environment = Environment::of(NOWHERE).with("PREFACE_MS_MAX", "3000");
+    let serving = Serving::start(&environment).await;
+    let start = Instant::now();
+    let mut stream = silent(&serving, 1, b"PRI * HTTP/2.0\r\n").await.remove(0);
+    sleep_until(start + Duration::from_millis(2500)).await;
+    // What should follow at once is a first frame.
+    stream.write_all(b"\r\nSM\r\n\r\n").await.unwrap();
+    let closed = timeout(secs(2), stream.read_to_end(&mut Vec::new())).await;
+    drop(closed.expect("it is closed"));
+    assert!(start.elapsed() >= Duration::from_millis(2900), "{:?}", start.elapsed());
+    serving.stop().await;
+}
+
+#[tokio::test]
 async fn who_says_nothing_does_not_delay_the_drain() {
     let serving = Serving::start(&Environment::of(NOWHERE)).await;
     let silent_ones = silent(&serving, 20, b"").await;

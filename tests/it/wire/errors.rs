@@ -82,7 +82,10 @@ fn refused(app: &App, ada: &Person) -> Vec<Case> {
     };
     let without_key =
         || create(named("bob"), &in_json("bob")).map(|c| c.without("idempotency-key"));
-    let no_key = || Case::new(without_key(), Code::InvalidArgument, "IDEMPOTENCY_KEY_MISSING");
+    let no_key = || Case {
+        fields: &[""],
+        ..Case::new(without_key(), Code::InvalidArgument, "IDEMPOTENCY_KEY_MISSING")
+    };
     let etag = Profile { etag: "x".into(), bio: "b".into(), ..Default::default() };
     let reused = Profile { bio: "another".into(), ..Default::default() };
     let long = "x".repeat(129);

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -72,9 +72,19 @@ impl http_body::Body for TranslatedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let mut has_gone_on = false;
         while !self.is_over {
-            match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+                // Whoever waits for a client that stalls is told that this one does not.
+                return if has_gone_on {
+                    Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+                } else {
+                    Poll::Pending
+                };
+            };
+            match frame {
                 Some(Ok(frame)) => {
+                    has_gone_on = true;
                     let data = frame.into_data().unwrap_or_default();
                     if self.read.len() + data.len() > self.message_bytes_max {
                         self.is_over = true;
