@@ -28,7 +28,7 @@ impl AuthService {
         let (call, RegisterRequest { email, password }) = anyone(request)?;
         let subjects = self.subjects(&call, (Kind::Mail, &email)).await?;
 
-        self.attempt(&call, &subjects).await?;
+        self.begin(&call, &subjects, What::RegisterBegun).await?;
         let pace = Pace::begin();
         let outcome = self.make_account(&call, (&email, &password), &subjects).await;
         pace.end().await;
@@ -48,12 +48,7 @@ impl AuthService {
         (email, password): (&str, &str),
         subjects: &[Subject; 2],
     ) -> Result<(), Fault> {
-        match self.toolkit.password_policy(call).await {
-            Ok(policy) if !policy.admits(password) => return Err(Refusal::WeakPassword.into()),
-            // What is not told here is found out below, and not told then.
-            Ok(_) | Err(Error::Refused(_) | Error::Unexpected { .. }) => {}
-            Err(error) => return Err(self.unasked(subjects, error).await),
-        }
+        self.may_have(call, password, subjects).await?;
         let of_subject = |what| Event::of_subject(what, &subjects[0].hash);
         let (event, sent) = match self.toolkit.sign_up(call, email, password).await {
             Ok(SignedUp { user_id, id_token }) => {
@@ -75,6 +70,28 @@ impl AuthService {
         self.note_alone(call, &event).await
     }
 
+    /// Whether a password is one that the project lets somebody have, as far as it tells.
+    ///
+    /// Where it is not, no message is due: whoever has the address does not wait for their next one
+    /// because of what a stranger has tried with it.
+    async fn may_have(
+        &self,
+        call: &Call,
+        password: &str,
+        subjects: &[Subject; 2],
+    ) -> Result<(), Fault> {
+        let (mail, all) = (&subjects[..1], &subjects[..]);
+        let (fault, uncounted) = match self.toolkit.password_policy(call).await {
+            Ok(policy) if !policy.admits(password) => (Refusal::WeakPassword.into(), mail),
+            // What is not told here is found out by the account, and not told then.
+            Ok(_) | Err(Error::Refused(_) | Error::Unexpected { .. }) => return Ok(()),
+            Err(error) if error.may_have_left() => (Fault::from(error), mail),
+            Err(error) => (Fault::from(error), all),
+        };
+        self.not_tried(uncounted).await?;
+        Err(fault)
+    }
+
     pub(super) async fn signs_in(&self, request: Request<SignInRequest>) -> Answer<SignInResponse> {
         let (call, SignInRequest { email, password, device_name }) = anyone(request)?;
         let device_name = model::device_name(device_name)?;
@@ -83,18 +100,17 @@ impl AuthService {
         self.attempt(&call, &subjects).await?;
         let pace = Pace::begin();
         let outcome = match self.toolkit.sign_in(&call, &email, &password).await {
-            Ok(signed_in) => self.keep(&call, &subjects, (signed_in, device_name)).await,
+            Ok(signed_in) => self.kept(&call, &subjects, (signed_in, device_name)).await,
             Err(Error::Refused(refusal)) => {
                 let fault = self.not_signed_in(&call, &subjects[0], refusal).await;
                 pace.end().await;
                 return Err(fault.into());
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.unasked(&subjects, error).await),
         };
         let answer = match outcome {
             Ok(answer) => answer,
             Err(fault) => {
-                let fault = self.unasked(&subjects, fault).await;
                 pace.end().await;
                 return Err(fault.into());
             }
@@ -113,13 +129,30 @@ impl AuthService {
         noted.err().unwrap_or(fault)
     }
 
-    /// Something was in the way that is nothing of theirs: the attempt was none.
-    async fn unasked(&self, subjects: &[Subject; 2], fault: impl Into<Fault>) -> Fault {
+    /// Firebase has not answered. The attempt was none if it is known that nothing went out; else
+    /// whoever leaves no time for the answer would try, and have messages sent, for nothing.
+    async fn unasked(&self, subjects: &[Subject; 2], error: Error) -> Fault {
+        if error.may_have_left() {
+            return error.into();
+        }
         let uncounted = self.not_tried(subjects).await;
-        uncounted.err().unwrap_or(fault.into())
+        uncounted.err().unwrap_or_else(|| error.into())
     }
 
-    /// Keeps a sign-in.
+    /// Keeps a sign-in. Where something of ours is in the way the password was right, and counts for
+    /// no failure.
+    async fn kept(
+        &self,
+        call: &Call,
+        subjects: &[Subject; 2],
+        what: (SignedIn, String),
+    ) -> Result<SignInResponse, Fault> {
+        match self.keep(call, subjects, what).await {
+            Ok(answer) => Ok(answer),
+            Err(fault) => Err(self.not_tried(subjects).await.err().unwrap_or(fault)),
+        }
+    }
+
     async fn keep(
         &self,
         call: &Call,
@@ -192,7 +225,7 @@ impl AuthService {
         let (call, SendPasswordResetRequest { email }) = anyone(request)?;
         let subjects = self.subjects(&call, (Kind::Mail, &email)).await?;
 
-        self.attempt(&call, &subjects).await?;
+        self.begin(&call, &subjects, What::PasswordResetBegun).await?;
         let pace = Pace::begin();
         let outcome = self.reset_password(&call, &email, &subjects).await;
         pace.end().await;
@@ -201,8 +234,8 @@ impl AuthService {
         Ok(Response::new(SendPasswordResetResponse {}))
     }
 
-    /// Has a message sent, if there is an account. Whatever Firebase answers, it may answer for those
-    /// alone who have one.
+    /// Has a message sent, if there is an account. Whatever Firebase answers, or does not in time, may
+    /// be so for those alone who have one. What never went out is the same for everybody.
     async fn reset_password(
         &self,
         call: &Call,
@@ -211,7 +244,7 @@ impl AuthService {
     ) -> Result<(), Fault> {
         let what = match self.toolkit.send_password_reset(call, email).await {
             Ok(()) | Err(Error::Refused(Refusal::NoAccount)) => What::PasswordResetSent,
-            Err(Error::Refused(_) | Error::Unexpected { .. }) => What::MessageUnsent,
+            Err(error) if error.may_have_left() => What::MessageUnsent,
             Err(error) => return Err(self.unasked(subjects, error).await),
         };
         self.note_alone(call, &Event::of_subject(what, &subjects[0].hash)).await
