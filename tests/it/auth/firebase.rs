@@ -187,6 +187,18 @@ async fn whoever_does_not_wait_for_the_answer_is_counted_and_written_down_all_th
 }
 
 #[tokio::test]
+async fn a_refresh_token_that_firebase_refuses_is_written_down() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let words = ["TOKEN_EXPIRED", "USER_DISABLED", "USER_NOT_FOUND", "INVALID_REFRESH_TOKEN"];
+    for word in words {
+        front.refuses("/token", word);
+        assert_eq!(refusal(refresh(&app, "any").await).0, Code::Unauthenticated, "{word}");
+    }
+    assert_eq!(events(&app, "refresh_refused").await, 4);
+}
+
+#[tokio::test]
 async fn a_refresh_token_of_another_project_is_none() {
     let front = Front::open().await;
     let app = behind(&front).start().await;

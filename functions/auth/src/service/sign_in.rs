@@ -185,6 +185,9 @@ impl AuthService {
             Err(error) => {
                 let fault = not_refreshed(error);
                 if fault.reason().code() == Code::Unauthenticated {
+                    // Whose token it was Firebase does not tell.
+                    let event = Event::of_subject(What::RefreshRefused, &address[0].hash);
+                    self.note_alone(&call, &event).await?;
                     self.attempt(&call, &address).await?;
                 }
                 return Err(fault.into());
@@ -192,9 +195,9 @@ impl AuthService {
         };
         let person = self.holder(&signed_in.id_token).await?;
         if self.is_over(&person).await? {
-            self.attempt(&call, &address).await?;
             let event = Event::of_person(What::RefreshRefused, &person.user_id);
             self.note_alone(&call, &event).await?;
+            self.attempt(&call, &address).await?;
             return Err(Reason::TokenRevoked.into());
         }
 
