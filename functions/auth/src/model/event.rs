@@ -38,6 +38,8 @@ pub(crate) enum What {
     SessionsRevokedHere,
     /// The issuer was told of it later.
     SessionsRevokedLater,
+    /// Somebody is about to have other roles, or has them if nothing follows.
+    RolesBegun,
     /// Somebody has other roles.
     RolesSet,
     /// An API client was made.
@@ -82,6 +84,7 @@ impl What {
             Self::SessionsRevoked => "sessions_revoked",
             Self::SessionsRevokedHere => "sessions_revoked_here",
             Self::SessionsRevokedLater => "sessions_revoked_later",
+            Self::RolesBegun => "roles_begun",
             Self::RolesSet => "roles_set",
             Self::ApiClientCreated => "api_client_created",
             Self::ApiClientRotated => "api_client_rotated",
