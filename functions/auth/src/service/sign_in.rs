@@ -1,5 +1,7 @@
 //! Accounts and sign-ins, which are Firebase's; none of these tells whether there is an account.
 
+use std::time::Duration;
+
 use call::{Call, anyone};
 use database::Tx;
 use fault::{Fault, Reason};
@@ -163,6 +165,11 @@ impl AuthService {
         let session = Session::new(person, device_name, self.now());
         let kept = &session;
         let keep = |tx: Tx| async move {
+            // Whoever ends sign-ins comes before this or after it, and ends this one as well.
+            store::lock_person(&tx, &person.user_id).await?;
+            if self.context.revocations.is_over_in(&tx, person).await? {
+                return Err(over_already());
+            }
             store::create_session(&tx, kept).await?;
             self.succeeded(&tx, subjects).await?;
             self.note(&tx, call, Event::of_person(What::SignedIn, &person.user_id)).await
@@ -252,6 +259,13 @@ impl AuthService {
         };
         self.note_alone(call, &Event::of_subject(what, &subjects[0].hash)).await
     }
+}
+
+/// A sign-in that is over before it began, as one of the second in which all were ended: the next one,
+/// a second later, is not.
+fn over_already() -> Fault {
+    let fault = Fault::new(Reason::DependencyUnavailable).retry_in(Duration::from_secs(1));
+    fault.because(revocation::Error::Revoked)
 }
 
 /// Why a sign-in does not go on.
