@@ -155,6 +155,21 @@ async fn a_function_cannot_write_the_secrets_or_the_ledger() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_named_after_a_function_is_that_functions_alone() {
+    let database = world().new_database().await;
+    let mut owner = owner(&database).await;
+    let keys = "select name from mayfly.secret order by name collate \"C\"";
+    let all = ["auth_access", "auth_subject", "cursor", "page"];
+    assert_eq!(texts(&mut owner, keys).await.unwrap(), all);
+    for (role, seen) in [("mayfly_auth", &all[..]), ("mayfly_user", &all[2..])] {
+        let change = format!("set role {role}");
+        raw_sql(AssertSqlSafe(change)).execute(&mut owner).await.unwrap();
+        assert_eq!(texts(&mut owner, keys).await.unwrap(), seen, "{role}");
+        raw_sql("reset role").execute(&mut owner).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_login_by_itself_sees_nothing() {
     let database = world().new_database().await;
     let mut login = PgConnection::connect(&world().runtime_url(&database)).await.unwrap();

@@ -126,7 +126,7 @@ pub const ORACLES: [Oracle; 5] = [
         is_alike: true,
         prepare: |app, _calls| api_client(app),
         ask: |app, way, name| {
-            let unknown = || uuid::Uuid::from_u128(u128::from(fresh()) + 1).to_string();
+            let unknown = || uuid::Uuid::new_v4().to_string();
             let id = if way == Way::Known { name.to_owned() } else { unknown() };
             let secret = "mfs_wrong".to_owned();
             let message = ExchangeApiKeyRequest { api_client_id: id, client_secret: secret };

@@ -384,6 +384,18 @@ impl Refusal {
     }
 }
 
+impl Error {
+    /// Whether Firebase may have been asked, and with it may have done what it was asked for.
+    pub(crate) fn may_have_left(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Unexpected { .. } => true,
+            Self::Unreachable(error) => error.may_have_left(),
+            // That comes before anything is asked.
+            Self::NoAdmin | Self::NoAccess(_) => false,
+        }
+    }
+}
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         match error {

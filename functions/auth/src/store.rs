@@ -9,6 +9,12 @@ use uuid::Uuid;
 
 use crate::model::{Session, Untold, api_client::ApiClient, attempt::Subject, event::Event};
 
+/// Whatever begins or ends a person's sign-ins waits for whatever else does, and takes this first.
+pub(crate) async fn lock_person(db: impl PgExecutor<'_>, user_id: &UserId) -> Result<()> {
+    query_file!("../../queries/auth/lock_person.sql", user_id.as_str()).fetch_one(db).await?;
+    Ok(())
+}
+
 pub(crate) async fn create_session(db: impl PgExecutor<'_>, session: &Session) -> Result<()> {
     query_file!(
         "../../queries/auth/create_session.sql",

@@ -62,6 +62,8 @@ struct Desk {
     flight: Option<watch::Receiver<()>>,
     /// Why the last fetch failed, if it did.
     error: Option<Arc<FetchError>>,
+    /// And when.
+    failed: Option<Moment>,
 }
 
 impl Source {
@@ -84,8 +86,14 @@ impl Source {
         let now = self.clock.now();
         let set = self.usable(now)?;
         let flight = if set.due(now) { self.fly(Why::Due, now, Some(&set)) } else { None };
-        let is_waited_for = flight.is_some() && set.has_slept(now);
+        let is_waited_for = flight.is_some() && set.has_slept(now) && !self.has_failed_awake(now);
         (!is_waited_for).then_some(set)
+    }
+
+    /// Whether a fetch has failed since the machine last slept: by then its callers have waited once,
+    /// and whoever waited for each further one would wait as often as the server is tried.
+    fn has_failed_awake(&self, now: Moment) -> bool {
+        self.desk().failed.is_some_and(|failed| !failed.has_slept(now))
     }
 
     /// The keys, fetched if there are none.
@@ -208,6 +216,8 @@ impl Source {
         let mut desk = self.desk();
         match outcome {
             Ok(Fetched { keys, max_age }) => {
+                // Whatever their server says, there are new ones before these are too old to be used.
+                let max_age = max_age.min(self.stale_max / 2);
                 let set = KeySet::new(keys, self.any().as_deref(), now, max_age);
                 tracing::debug!(
                     keys = set.len(),
@@ -216,7 +226,7 @@ impl Source {
                 );
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
                 desk.pace.succeeded();
-                desk.error = None;
+                (desk.error, desk.failed) = (None, None);
             }
             Err(error) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
@@ -226,7 +236,7 @@ impl Source {
                     "token keys not fetched"
                 );
                 desk.pace.failed(now.instant);
-                desk.error = Some(Arc::new(error));
+                (desk.error, desk.failed) = (Some(Arc::new(error)), Some(now));
             }
         }
     }

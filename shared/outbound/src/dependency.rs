@@ -116,7 +116,7 @@ impl Dependency {
         let deadline = call.deadline.unwrap_or(now + CALL_MAX);
         if deadline.saturating_duration_since(now) < LEFT_MIN {
             self.series.too_late.inc();
-            return Err(self.too_late());
+            return Err(self.too_late(false));
         }
         Ok(deadline - HOP_MARGIN)
     }
@@ -124,24 +124,27 @@ impl Dependency {
     /// Tries again what may be tried again, while there is time and the budget allows it.
     async fn retried<E: Errand>(&self, end: Instant, errand: &E) -> Result<E::Answer, Error> {
         let mut schedule = Schedule::new();
-        let mut previous = 0;
+        let (mut previous, mut has_left) = (0, false);
         loop {
-            let failed = match self.guarded(previous, end, errand).await {
+            let Failed { error, again, .. } = match self.guarded(previous, end, errand).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
+            // What is not sent in the end may have been sent at first.
+            has_left |= error.may_have_left();
+            let error = error.with_left(has_left);
             // Asked of the schedule even if the dependency names its own time: it counts the tries.
-            let wait = match (failed.again, schedule.next()) {
-                (Again::Never, _) | (_, None) => return Err(failed.error),
+            let wait = match (again, schedule.next()) {
+                (Again::Never, _) | (_, None) => return Err(error),
                 (Again::Scheduled, Some(wait)) | (Again::After(wait), Some(_)) => wait,
             };
             let left = end.saturating_duration_since(Instant::now()).checked_sub(wait);
             if !errand.is_repeatable() || left.is_none_or(|left| left < LEFT_MIN) {
-                return Err(failed.error);
+                return Err(error);
             }
             if !self.budget(|budget| budget.retry(Instant::now())) {
                 self.series.over_budget.inc();
-                return Err(failed.error);
+                return Err(error);
             }
             sleep(wait).await;
             previous += 1;
@@ -159,7 +162,8 @@ impl Dependency {
         let permit = self.gate.admit().map_err(|rejected| {
             self.series.breaker_open.inc();
             let retry_in = rejected.until.saturating_duration_since(Instant::now());
-            let error = Error::BreakerOpen { dependency: self.name, retry_in };
+            let (dependency, has_left) = (self.name, false);
+            let error = Error::BreakerOpen { dependency, retry_in, has_left };
             Failed { error, verdict: Verdict::Unknown, again: Again::Never }
         })?;
         // Retries are measured by what goes out, not by what was asked for.
@@ -190,12 +194,12 @@ impl Dependency {
         }
     }
 
-    /// The attempt's time is over, and with it the call's, or not.
+    /// The attempt's time is over, and with it the call's, or not. How far it came nobody knows.
     pub(crate) fn timed_out(&self, attempt: Attempt) -> Failed {
         let is_fair = attempt.given >= FAIR_MIN.min(self.settings.attempt_max);
         let verdict = if is_fair { Verdict::Ill } else { Verdict::Unknown };
         if attempt.end == attempt.call_end {
-            return Failed { error: self.too_late(), verdict, again: Again::Never };
+            return Failed { error: self.too_late(true), verdict, again: Again::Never };
         }
         self.unavailable(verdict, Again::Scheduled, "the attempt took too long")
     }
@@ -205,12 +209,12 @@ impl Dependency {
     pub(crate) fn crowded(&self, attempt: Attempt) -> Failed {
         let (verdict, again) = (Verdict::Unknown, Again::Never);
         if attempt.end == attempt.call_end {
-            return Failed { error: self.too_late(), verdict, again };
+            return Failed { error: self.too_late(false), verdict, again };
         }
-        self.unavailable(verdict, again, "too many calls to it are under way")
+        self.unavailable(verdict, again, "too many calls to it are under way").unsent()
     }
 
-    /// It does not answer, or says that it cannot.
+    /// It was asked, and does not answer, or says that it cannot.
     pub(crate) fn unavailable(
         &self,
         verdict: Verdict,
@@ -222,16 +226,24 @@ impl Dependency {
             Again::Scheduled | Again::Never => None,
         };
         let cause = cause.into();
-        let error = Error::Unavailable { dependency: self.name, retry_in, cause };
+        let (dependency, has_left) = (self.name, true);
+        let error = Error::Unavailable { dependency, retry_in, has_left, cause };
         Failed { error, verdict, again }
     }
 
-    fn too_late(&self) -> Error {
-        Error::DeadlineExceeded { dependency: self.name }
+    fn too_late(&self, has_left: bool) -> Error {
+        Error::DeadlineExceeded { dependency: self.name, has_left }
     }
 
     fn budget<T>(&self, ask: impl FnOnce(&mut Budget) -> T) -> T {
         ask(&mut self.budget.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Failed {
+    /// The same, of an attempt that did not leave the process.
+    pub(crate) fn unsent(self) -> Self {
+        Self { error: self.error.with_left(false), ..self }
     }
 }
 

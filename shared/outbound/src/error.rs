@@ -16,14 +16,18 @@ pub enum Error {
     DeadlineExceeded {
         /// Who was to be called.
         dependency: &'static str,
+        /// Whether an attempt may have gone out.
+        has_left: bool,
     },
-    /// It has failed often, and is left alone. Nothing was sent.
+    /// It has failed often, and is left alone. Nothing was sent, unless an earlier attempt was.
     #[error("{dependency} has failed often and is left alone")]
     BreakerOpen {
         /// Who was to be called.
         dependency: &'static str,
         /// When it may be worth calling again.
         retry_in: Duration,
+        /// Whether an earlier attempt may have gone out.
+        has_left: bool,
     },
     /// It does not answer, or says that it cannot, after as many attempts as were allowed.
     #[error("{dependency} is unavailable")]
@@ -32,6 +36,8 @@ pub enum Error {
         dependency: &'static str,
         /// When it wants to be called again, if it said so.
         retry_in: Option<Duration>,
+        /// Whether an attempt may have gone out.
+        has_left: bool,
         /// What the last attempt came to.
         #[source]
         cause: Cause,
@@ -91,6 +97,32 @@ impl Told {
 }
 
 impl Error {
+    /// Whether the call may have left this process, and with it what it asks for may have been done.
+    /// It has not where this is known for sure.
+    pub fn may_have_left(&self) -> bool {
+        match self {
+            Self::DeadlineExceeded { has_left, .. }
+            | Self::BreakerOpen { has_left, .. }
+            | Self::Unavailable { has_left, .. } => *has_left,
+            Self::Refused { .. } | Self::TooLarge { .. } => true,
+            Self::TransactionOpen { .. } | Self::Unsendable { .. } => false,
+        }
+    }
+
+    /// The same, of a call or an attempt of which it is known whether it may have left.
+    pub(crate) fn with_left(mut self, left: bool) -> Self {
+        match &mut self {
+            Self::DeadlineExceeded { has_left, .. }
+            | Self::BreakerOpen { has_left, .. }
+            | Self::Unavailable { has_left, .. } => *has_left = left,
+            Self::Refused { .. }
+            | Self::TooLarge { .. }
+            | Self::TransactionOpen { .. }
+            | Self::Unsendable { .. } => {}
+        }
+        self
+    }
+
     fn reason(&self) -> Reason {
         match self {
             Self::DeadlineExceeded { .. } => Reason::DeadlineExceeded,

@@ -117,7 +117,7 @@ impl Function {
         let Some(tokens) = &self.tokens else { return Ok(None) };
         let mut token = self.token_of(tokens).await.map_err(|cause| {
             // Whoever issues it is to blame, not the function that is called.
-            self.dependency.unavailable(Verdict::Unknown, Again::Never, cause)
+            self.dependency.unavailable(Verdict::Unknown, Again::Never, cause).unsent()
         })?;
         token.set_sensitive(true);
         Ok(Some(token))

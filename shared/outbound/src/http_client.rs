@@ -78,7 +78,8 @@ impl Http {
         // Reading certificates blocks; other calls must not wait behind it.
         let made = self.client.get_or_make(move || client(&url, connect_max)).await;
         // A failure is this machine's, not the dependency's.
-        made.map_err(|cause| self.dependency.unavailable(Verdict::Unknown, Again::Never, cause))
+        let failed = |cause| self.dependency.unavailable(Verdict::Unknown, Again::Never, cause);
+        made.map_err(|cause| failed(cause).unsent())
     }
 }
 
@@ -143,7 +144,9 @@ impl Exchange<'_> {
             let error = Error::Unsendable { dependency: dependency.name, cause: error.into() };
             return Failed { error, verdict: Verdict::Unknown, again: Again::Never };
         }
-        dependency.unavailable(Verdict::Ill, Again::Scheduled, error)
+        let is_connected = !error.is_connect();
+        let failed = dependency.unavailable(Verdict::Ill, Again::Scheduled, error);
+        if is_connected { failed } else { failed.unsent() }
     }
 }
 

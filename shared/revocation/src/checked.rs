@@ -11,6 +11,7 @@ use crate::{
     Error, ReadError, Settings,
     known::{Age, Known},
     reader::Reader,
+    standing::Standing,
     store,
 };
 
@@ -48,6 +49,16 @@ impl Revocations {
             Box::pin(self.reader.flown(&person.user_id)).await?;
         }
         self.known(person).unwrap_or_else(|| Err(Error::Unknown(Arc::new(ReadError::Crowded))))
+    }
+
+    /// Whether a person's sign-in is over by what the database says within `tx`, however fresh: for
+    /// whoever is about to keep it.
+    pub async fn is_over_in(&self, tx: &Tx, person: &Person) -> Result<bool> {
+        let found = store::read(tx, None, std::slice::from_ref(&person.user_id)).await?;
+        let refuses = |(_id, standing): (UserId, Standing)| {
+            matches!(standing.judge(person), Err(Error::Revoked))
+        };
+        Ok(found.asked.into_iter().any(refuses))
     }
 
     /// How old what a check says may be.

@@ -272,13 +272,13 @@ async fn roles_that_were_set_by_half_are_set_whole_by_asking_again() {
     .await;
     let cut = sets(&root, &user_id, &["editor"]).await.unwrap_err();
     assert_eq!(cut.code(), Code::Unavailable, "{cut:?}");
-    assert_eq!(events(&app, "roles_set").await, 0);
+    assert_eq!((events(&app, "roles_begun").await, events(&app, "roles_set").await), (1, 0));
     assert_eq!(roles(&root, &user_id).await.unwrap(), ["editor"]);
     assert_eq!(app.sql_count(&outdated).await, 1, "what tokens of before say holds no longer");
 
     app.sql("drop trigger refuse on mayfly_auth.audit").await;
     sets(&root, &user_id, &["editor"]).await.unwrap();
-    assert_eq!(events(&app, "roles_set").await, 1);
+    assert_eq!((events(&app, "roles_begun").await, events(&app, "roles_set").await), (2, 1));
 }
 
 #[tokio::test]
@@ -296,6 +296,36 @@ async fn whoever_is_disabled_is_out_at_once_when_their_roles_are_set() {
     sets(&root, &tokens.user_id, &[]).await.unwrap();
     let outcome = ada.auth().list_sessions(ListSessionsRequest::default()).await;
     assert_eq!(refusal(outcome), unauthenticated("TOKEN_EXPIRED"));
+}
+
+#[tokio::test]
+async fn no_role_is_asked_for_that_is_not_in_the_audit() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let root = with_role(&app, "root-admin", "admin");
+    app.sql(
+        "create function mayfly_auth.refuse() returns trigger language plpgsql as
+         $$ begin raise 'no' using errcode = '57P03'; end $$;
+         create trigger refuse before insert on mayfly_auth.audit
+         for each row execute function mayfly_auth.refuse()",
+    )
+    .await;
+    sets(&root, &user(), &["editor"]).await.unwrap_err();
+    assert_eq!((front.asked("accounts:lookup"), front.asked("accounts:update")), (1, 0));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_of_firebases_has_nobody_refresh_again_and_again() {
+    let clock = Clock::at(Clock::system().unix_secs() + 20);
+    let app = App::builder().clock(clock).with("REVOCATION_SECS_MAX", "1").start().await;
+    let root = with_role(&app, "root-admin", "admin");
+    let (_, tokens) = signed_in(&app, &account()).await;
+    sets(&root, &tokens.user_id, &["editor"]).await.unwrap();
+    sleep(Duration::from_millis(1100)).await;
+    let request = RefreshTokenRequest { refresh_token: tokens.refresh_token };
+    let answer = app.stranger(None).auth().refresh_token(request).await.unwrap().into_inner();
+    let ada = app.stranger(Some(&answer.tokens.unwrap().id_token));
+    ada.auth().list_sessions(ListSessionsRequest::default()).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,14 +1,20 @@
 //! What Firebase may answer, and what is told of it: nothing that it says of an account alone.
 
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    time::Duration,
+};
+
 use proto::auth::v1::{
     RefreshTokenRequest, RegisterRequest, SendPasswordResetRequest, SetRolesRequest,
 };
 use serde_json::json;
 use tests::{App, AppBuilder, Told, told, world};
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
 use super::{
-    PASSWORD, account, address, front::Front, refusal, signed_in, tries, unauthenticated, with_role,
+    PASSWORD, account, address, front::Front, refusal, sign_in, signed_in, tries, unauthenticated,
+    with_role,
 };
 
 const COUNTED: &str = "select coalesce(sum(count), 0)::bigint from mayfly_auth.attempt";
@@ -103,6 +109,8 @@ async fn what_a_project_asks_of_passwords_is_told_whether_there_is_an_account_or
         assert_eq!((code, fields), (Code::InvalidArgument, vec!["password".to_owned()]));
     }
     assert_eq!(front.asked("accounts:signUp"), 0);
+    // It was asked for from here twice, and nobody's next message waits for it.
+    assert_eq!(app.sql_count(COUNTED).await, 2);
     // A Firebase that does not tell is no reason to take nobody.
     front.refuses("/passwordPolicy", "METHOD_NOT_FOUND");
     register(&app, &address()).await.unwrap();
@@ -125,21 +133,67 @@ async fn a_right_password_that_does_not_suffice_is_answered_and_counted_like_a_w
 }
 
 #[tokio::test]
-async fn a_firebase_that_is_asked_too_much_is_an_outage_and_nobody_has_failed() {
+async fn a_firebase_that_is_asked_too_much_is_an_outage_and_what_it_was_asked_for_counts() {
     let front = Front::open().await;
     let app = behind(&front).start().await;
     let later = "TOO_MANY_ATTEMPTS_TRY_LATER : later";
     front.refuses("/token", later);
     is_outage(refresh(&app, "any").await);
+    assert_eq!(app.sql_count(COUNTED).await, 0);
     front.refuses("accounts:signUp", later);
     is_outage(register(&app, &address()).await);
-    front.answers("accounts:sendOobCode", 503, 9);
-    is_outage(reset(&app, &address()).await);
+    // It may be so for an address that has an account, and for no other.
+    for status in [503, 429] {
+        front.answers("accounts:sendOobCode", status, 9);
+        reset(&app, &address()).await.unwrap();
+    }
+    assert_eq!(events(&app, "message_unsent").await, 2);
+    assert_eq!(app.sql_count(COUNTED).await, 6, "three addresses, asked for from one");
     front.refuses("accounts:lookup", later);
     let admin = with_role(&app, "root-admin", "admin");
     let request = SetRolesRequest { user_id: "ada".to_owned(), roles: Vec::new() };
     is_outage(admin.auth().set_roles(request).await.map(drop));
+}
+
+#[tokio::test]
+async fn what_never_went_out_is_an_outage_and_counts_for_nothing() {
+    let app = App::builder().with("IDENTITY_TOOLKIT_URL", "http://127.0.0.1:1").start().await;
+    let email = account();
+    is_outage(reset(&app, &email).await);
+    is_outage(register(&app, &email).await);
+    is_outage(tries(&app, &email, PASSWORD).await.map(drop));
     assert_eq!(app.sql_count(COUNTED).await, 0);
+}
+
+#[tokio::test]
+async fn whoever_does_not_wait_for_the_answer_is_counted_and_written_down_all_the_same() {
+    // It takes connections, and answers nothing.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let app = App::builder().with("IDENTITY_TOOLKIT_URL", url).start().await;
+    let email = account();
+    let stranger = app.stranger(None);
+    let mut request = Request::new(SendPasswordResetRequest { email: email.clone() });
+    request.set_timeout(Duration::from_secs(2));
+    stranger.auth().send_password_reset(request).await.unwrap_err();
+    let mut request = Request::new(sign_in(&email, PASSWORD));
+    request.set_timeout(Duration::from_secs(2));
+    stranger.auth().sign_in(request).await.unwrap_err();
+    // A message, a sign-in, and the address of both.
+    assert_eq!(app.sql_count(COUNTED).await, 4);
+    assert_eq!(events(&app, "password_reset_begun").await, 1);
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_firebase_refuses_is_written_down() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let words = ["TOKEN_EXPIRED", "USER_DISABLED", "USER_NOT_FOUND", "INVALID_REFRESH_TOKEN"];
+    for word in words {
+        front.refuses("/token", word);
+        assert_eq!(refusal(refresh(&app, "any").await).0, Code::Unauthenticated, "{word}");
+    }
+    assert_eq!(events(&app, "refresh_refused").await, 4);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clock::Clock;
 use proto::{
     auth::v1::{
         ListSessionsRequest, RefreshTokenRequest, RevokeAllSessionsRequest, RevokeSessionRequest,
@@ -9,11 +10,11 @@ use proto::{
     },
     user::v1::GetProfileRequest,
 };
-use tests::{App, Person, until};
+use tests::{App, Person, told, until};
 use tokio::time::sleep;
 use tonic::Code;
 
-use super::{account, refusal, signed_in, unauthenticated};
+use super::{PASSWORD, account, refusal, signed_in, tries, unauthenticated};
 
 /// `REVOCATION_SECS_MAX`, and what a machine may take that has other things to do.
 const SOON: Duration = Duration::from_secs(5 + 15);
@@ -92,11 +93,30 @@ async fn all_sessions_end_here_and_at_the_issuer() {
         assert_eq!(refusal(outcome), unauthenticated("TOKEN_REVOKED"));
     }
     assert_eq!(refusal(refresh(&app, &of_phone).await), unauthenticated("TOKEN_REVOKED"));
-    until("a new sign-in counts", SOON, async || {
-        let (ada, _) = signed_in(&app, &email).await;
-        ada.auth().list_sessions(ListSessionsRequest::default()).await.is_ok()
-    })
-    .await;
+    until("a new sign-in is taken", SOON, async || tries(&app, &email, PASSWORD).await.is_ok())
+        .await;
+    let (ada, _) = signed_in(&app, &email).await;
+    ada.auth().list_sessions(ListSessionsRequest::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sign_in_that_is_over_before_it_began_is_told_to_come_back_and_is_not_kept() {
+    // By such a clock all sign-ins are over until a while from now.
+    let clock = Clock::at(Clock::system().unix_secs() + 20);
+    let app = App::builder().clock(clock).start().await;
+    let email = account();
+    let (ada, _) = signed_in(&app, &email).await;
+    ada.auth().revoke_all_sessions(RevokeAllSessionsRequest {}).await.unwrap();
+
+    let told = told(&tries(&app, &email, PASSWORD).await.unwrap_err());
+    assert_eq!((told.code, &*told.reason), (Code::Unavailable, "DEPENDENCY_UNAVAILABLE"));
+    assert_eq!(told.retry_delay, Some(Duration::from_secs(1)));
+    let live = "select count(*) from mayfly_auth.session where revoke_time is null";
+    assert_eq!(app.sql_count(live).await, 0);
+    let failed = "select coalesce(sum(count), 0)::bigint from mayfly_auth.attempt";
+    assert_eq!(app.sql_count(failed).await, 0, "the password was right");
+    // Nobody else's are.
+    signed_in(&app, &account()).await;
 }
 
 #[tokio::test]

@@ -98,6 +98,9 @@ async fn an_api_client_is_let_in_whatever_others_have_tried_and_what_they_try_ha
     exchange("192.0.2.1", &id, &good).await.unwrap();
     clock.advance(WAIT);
     assert_eq!(refusal(exchange("192.0.2.1", &id, "mfs_wrong").await), wrong);
+    // Whoever has to wait was written down as well.
+    let refused = "select count(*) from mayfly_auth.audit where event = 'api_key_refused'";
+    assert_eq!(app.sql_count(refused).await, 6);
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use uuid::Uuid;
 /// What has happened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum What {
+    /// Firebase is about to be asked for an account. Where nothing follows nobody heard how it ended.
+    RegisterBegun,
     /// An account was made.
     Registered,
     /// Somebody wanted an account for an address that has one.
@@ -14,7 +16,9 @@ pub(crate) enum What {
     RegisterRefused,
     /// A message was due that Firebase has not sent.
     MessageUnsent,
-    /// A message was asked for by which a new password is set.
+    /// Firebase is about to be asked for a message by which a new password is set.
+    PasswordResetBegun,
+    /// It was asked for it.
     PasswordResetSent,
     /// Somebody signed in.
     SignedIn,
@@ -34,6 +38,8 @@ pub(crate) enum What {
     SessionsRevokedHere,
     /// The issuer was told of it later.
     SessionsRevokedLater,
+    /// Somebody is about to have other roles, or has them if nothing follows.
+    RolesBegun,
     /// Somebody has other roles.
     RolesSet,
     /// An API client was made.
@@ -62,10 +68,12 @@ impl What {
     /// As the audit and the log spell it.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::RegisterBegun => "register_begun",
             Self::Registered => "registered",
             Self::RegisteredAgain => "registered_again",
             Self::RegisterRefused => "register_refused",
             Self::MessageUnsent => "message_unsent",
+            Self::PasswordResetBegun => "password_reset_begun",
             Self::PasswordResetSent => "password_reset_sent",
             Self::SignedIn => "signed_in",
             Self::SignInFailed => "sign_in_failed",
@@ -76,6 +84,7 @@ impl What {
             Self::SessionsRevoked => "sessions_revoked",
             Self::SessionsRevokedHere => "sessions_revoked_here",
             Self::SessionsRevokedLater => "sessions_revoked_later",
+            Self::RolesBegun => "roles_begun",
             Self::RolesSet => "roles_set",
             Self::ApiClientCreated => "api_client_created",
             Self::ApiClientRotated => "api_client_rotated",

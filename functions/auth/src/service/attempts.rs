@@ -46,13 +46,30 @@ impl AuthService {
 
     /// Counts an attempt for each, or says when it may be made.
     pub(super) async fn attempt(&self, call: &Call, subjects: &[Subject]) -> Result<(), Fault> {
-        let count = |tx: Tx| async move {
-            for subject in subjects {
-                self.count(&tx, call, subject).await?;
-            }
-            Ok(())
-        };
+        let count = |tx: Tx| async move { self.count_each(&tx, call, subjects).await };
         self.context.pool.transaction(count).await
+    }
+
+    /// The same before Firebase is asked to do something. That it is begun is written down with the
+    /// count: whoever leaves before the end, or has left no time for it, is in the audit all the same.
+    pub(super) async fn begin(
+        &self,
+        call: &Call,
+        subjects: &[Subject; 2],
+        what: What,
+    ) -> Result<(), Fault> {
+        let begin = |tx: Tx| async move {
+            self.count_each(&tx, call, subjects).await?;
+            self.note(&tx, call, Event::of_subject(what, &subjects[0].hash)).await
+        };
+        self.context.pool.transaction(begin).await
+    }
+
+    async fn count_each(&self, tx: &Tx, call: &Call, subjects: &[Subject]) -> Result<(), Fault> {
+        for subject in subjects {
+            self.count(tx, call, subject).await?;
+        }
+        Ok(())
     }
 
     async fn count(&self, tx: &Tx, call: &Call, subject: &Subject) -> Result<(), Fault> {
@@ -81,7 +98,7 @@ impl AuthService {
         Ok(())
     }
 
-    /// An attempt was none that counts: nobody could be asked.
+    /// An attempt was none that counts, since nobody was asked.
     pub(super) async fn not_tried(&self, subjects: &[Subject]) -> Result<(), Fault> {
         let uncount = |tx: Tx| async move {
             for subject in subjects {

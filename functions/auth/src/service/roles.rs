@@ -28,8 +28,12 @@ impl AuthService {
 
         let Claims { claims, said_time } =
             self.toolkit.claims(call, of).await.map_err(Fault::from)?;
-        // First, so that a role that is taken opens nothing should nobody come to the end of this.
-        let outdate = |tx: Tx| async move { self.outdate(&tx, of, said_time).await };
+        // First, so that a role that is taken opens nothing, and one that is given is in the audit,
+        // should nobody come to the end of this.
+        let outdate = |tx: Tx| async move {
+            self.outdate(&tx, of, said_time).await?;
+            self.note(&tx, call, Event::of_person(What::RolesBegun, of)).await
+        };
         self.context.pool.transaction(outdate).await?;
         let claims = model::with_roles(claims, &roles);
         let set_time = self.toolkit.set_claims(call, of, claims).await.map_err(Fault::from)?;
@@ -44,11 +48,11 @@ impl AuthService {
         Ok(Response::new(Roles { user_id, roles }))
     }
 
-    /// Has tokens refreshed that were made until now. They go by Firebase's clock, before which ours
-    /// may be behind; one of this second may say either, and is refreshed once more at the worst.
+    /// Has tokens refreshed that were made until now. They go by Firebase's clock, and ours is taken
+    /// where Firebase does not tell: one that is ahead would have new tokens refreshed again and again.
+    /// One of this second may say either, and is refreshed once more at the worst.
     async fn outdate(&self, tx: &Tx, of: &UserId, said_time: Option<i64>) -> Result<(), Fault> {
-        let now = self.context.clock.unix_secs();
-        let issued_from = said_time.map_or(now, |said| said.max(now)) + 1;
+        let issued_from = said_time.unwrap_or_else(|| self.context.clock.unix_secs()) + 1;
         self.context.revocations.require_refresh(tx, of, issued_from).await?;
         Ok(())
     }

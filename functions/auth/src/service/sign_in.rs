@@ -1,5 +1,7 @@
 //! Accounts and sign-ins, which are Firebase's; none of these tells whether there is an account.
 
+use std::time::Duration;
+
 use call::{Call, anyone};
 use database::Tx;
 use fault::{Fault, Reason};
@@ -28,7 +30,7 @@ impl AuthService {
         let (call, RegisterRequest { email, password }) = anyone(request)?;
         let subjects = self.subjects(&call, (Kind::Mail, &email)).await?;
 
-        self.attempt(&call, &subjects).await?;
+        self.begin(&call, &subjects, What::RegisterBegun).await?;
         let pace = Pace::begin();
         let outcome = self.make_account(&call, (&email, &password), &subjects).await;
         pace.end().await;
@@ -48,12 +50,7 @@ impl AuthService {
         (email, password): (&str, &str),
         subjects: &[Subject; 2],
     ) -> Result<(), Fault> {
-        match self.toolkit.password_policy(call).await {
-            Ok(policy) if !policy.admits(password) => return Err(Refusal::WeakPassword.into()),
-            // What is not told here is found out below, and not told then.
-            Ok(_) | Err(Error::Refused(_) | Error::Unexpected { .. }) => {}
-            Err(error) => return Err(self.unasked(subjects, error).await),
-        }
+        self.may_have(call, password, subjects).await?;
         let of_subject = |what| Event::of_subject(what, &subjects[0].hash);
         let (event, sent) = match self.toolkit.sign_up(call, email, password).await {
             Ok(SignedUp { user_id, id_token }) => {
@@ -75,6 +72,28 @@ impl AuthService {
         self.note_alone(call, &event).await
     }
 
+    /// Whether a password is one that the project lets somebody have, as far as it tells.
+    ///
+    /// Where it is not, no message is due: whoever has the address does not wait for their next one
+    /// because of what a stranger has tried with it.
+    async fn may_have(
+        &self,
+        call: &Call,
+        password: &str,
+        subjects: &[Subject; 2],
+    ) -> Result<(), Fault> {
+        let (mail, all) = (&subjects[..1], &subjects[..]);
+        let (fault, uncounted) = match self.toolkit.password_policy(call).await {
+            Ok(policy) if !policy.admits(password) => (Refusal::WeakPassword.into(), mail),
+            // What is not told here is found out by the account, and not told then.
+            Ok(_) | Err(Error::Refused(_) | Error::Unexpected { .. }) => return Ok(()),
+            Err(error) if error.may_have_left() => (Fault::from(error), mail),
+            Err(error) => (Fault::from(error), all),
+        };
+        self.not_tried(uncounted).await?;
+        Err(fault)
+    }
+
     pub(super) async fn signs_in(&self, request: Request<SignInRequest>) -> Answer<SignInResponse> {
         let (call, SignInRequest { email, password, device_name }) = anyone(request)?;
         let device_name = model::device_name(device_name)?;
@@ -83,18 +102,17 @@ impl AuthService {
         self.attempt(&call, &subjects).await?;
         let pace = Pace::begin();
         let outcome = match self.toolkit.sign_in(&call, &email, &password).await {
-            Ok(signed_in) => self.keep(&call, &subjects, (signed_in, device_name)).await,
+            Ok(signed_in) => self.kept(&call, &subjects, (signed_in, device_name)).await,
             Err(Error::Refused(refusal)) => {
                 let fault = self.not_signed_in(&call, &subjects[0], refusal).await;
                 pace.end().await;
                 return Err(fault.into());
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.unasked(&subjects, error).await),
         };
         let answer = match outcome {
             Ok(answer) => answer,
             Err(fault) => {
-                let fault = self.unasked(&subjects, fault).await;
                 pace.end().await;
                 return Err(fault.into());
             }
@@ -113,13 +131,30 @@ impl AuthService {
         noted.err().unwrap_or(fault)
     }
 
-    /// Something was in the way that is nothing of theirs: the attempt was none.
-    async fn unasked(&self, subjects: &[Subject; 2], fault: impl Into<Fault>) -> Fault {
+    /// Firebase has not answered. The attempt was none if it is known that nothing went out; else
+    /// whoever leaves no time for the answer would try, and have messages sent, for nothing.
+    async fn unasked(&self, subjects: &[Subject; 2], error: Error) -> Fault {
+        if error.may_have_left() {
+            return error.into();
+        }
         let uncounted = self.not_tried(subjects).await;
-        uncounted.err().unwrap_or(fault.into())
+        uncounted.err().unwrap_or_else(|| error.into())
     }
 
-    /// Keeps a sign-in.
+    /// Keeps a sign-in. Where something of ours is in the way the password was right, and counts for
+    /// no failure.
+    async fn kept(
+        &self,
+        call: &Call,
+        subjects: &[Subject; 2],
+        what: (SignedIn, String),
+    ) -> Result<SignInResponse, Fault> {
+        match self.keep(call, subjects, what).await {
+            Ok(answer) => Ok(answer),
+            Err(fault) => Err(self.not_tried(subjects).await.err().unwrap_or(fault)),
+        }
+    }
+
     async fn keep(
         &self,
         call: &Call,
@@ -130,6 +165,11 @@ impl AuthService {
         let session = Session::new(person, device_name, self.now());
         let kept = &session;
         let keep = |tx: Tx| async move {
+            // Whoever ends sign-ins comes before this or after it, and ends this one as well.
+            store::lock_person(&tx, &person.user_id).await?;
+            if self.context.revocations.is_over_in(&tx, person).await? {
+                return Err(over_already());
+            }
             store::create_session(&tx, kept).await?;
             self.succeeded(&tx, subjects).await?;
             self.note(&tx, call, Event::of_person(What::SignedIn, &person.user_id)).await
@@ -152,6 +192,9 @@ impl AuthService {
             Err(error) => {
                 let fault = not_refreshed(error);
                 if fault.reason().code() == Code::Unauthenticated {
+                    // Whose token it was Firebase does not tell.
+                    let event = Event::of_subject(What::RefreshRefused, &address[0].hash);
+                    self.note_alone(&call, &event).await?;
                     self.attempt(&call, &address).await?;
                 }
                 return Err(fault.into());
@@ -159,9 +202,9 @@ impl AuthService {
         };
         let person = self.holder(&signed_in.id_token).await?;
         if self.is_over(&person).await? {
-            self.attempt(&call, &address).await?;
             let event = Event::of_person(What::RefreshRefused, &person.user_id);
             self.note_alone(&call, &event).await?;
+            self.attempt(&call, &address).await?;
             return Err(Reason::TokenRevoked.into());
         }
 
@@ -192,7 +235,7 @@ impl AuthService {
         let (call, SendPasswordResetRequest { email }) = anyone(request)?;
         let subjects = self.subjects(&call, (Kind::Mail, &email)).await?;
 
-        self.attempt(&call, &subjects).await?;
+        self.begin(&call, &subjects, What::PasswordResetBegun).await?;
         let pace = Pace::begin();
         let outcome = self.reset_password(&call, &email, &subjects).await;
         pace.end().await;
@@ -201,8 +244,8 @@ impl AuthService {
         Ok(Response::new(SendPasswordResetResponse {}))
     }
 
-    /// Has a message sent, if there is an account. Whatever Firebase answers, it may answer for those
-    /// alone who have one.
+    /// Has a message sent, if there is an account. Whatever Firebase answers, or does not in time, may
+    /// be so for those alone who have one. What never went out is the same for everybody.
     async fn reset_password(
         &self,
         call: &Call,
@@ -211,11 +254,18 @@ impl AuthService {
     ) -> Result<(), Fault> {
         let what = match self.toolkit.send_password_reset(call, email).await {
             Ok(()) | Err(Error::Refused(Refusal::NoAccount)) => What::PasswordResetSent,
-            Err(Error::Refused(_) | Error::Unexpected { .. }) => What::MessageUnsent,
+            Err(error) if error.may_have_left() => What::MessageUnsent,
             Err(error) => return Err(self.unasked(subjects, error).await),
         };
         self.note_alone(call, &Event::of_subject(what, &subjects[0].hash)).await
     }
+}
+
+/// A sign-in that is over before it began, as one of the second in which all were ended: the next one,
+/// a second later, is not.
+fn over_already() -> Fault {
+    let fault = Fault::new(Reason::DependencyUnavailable).retry_in(Duration::from_secs(1));
+    fault.because(revocation::Error::Revoked)
 }
 
 /// Why a sign-in does not go on.

@@ -18,7 +18,7 @@ const FORMATS: [(&str, &str); 7] = [
     ("ipv4", "an IPv4 address"),
     ("ipv6", "an IPv6 address"),
     ("tuuid", "a UUID without dashes"),
-    ("uuid", "a UUID"),
+    ("uuid", "a UUID of version 4 or 7, in lower case"),
 ];
 const REMEDY: &str = "write const, in, not_in, len, min_len, max_len, their forms in bytes, \
                       prefix, suffix, contains, not_contains, email, hostname, ip, ipv4, ipv6, \

@@ -197,6 +197,38 @@ async fn a_machine_that_slept_goes_on_with_the_keys_it_had_while_their_server_ha
 }
 
 #[tokio::test]
+async fn a_server_that_hangs_after_a_sleep_is_waited_for_once() {
+    let world = World::warm().await;
+    world.answers(Answer::Hang);
+    world.clock.advance(Duration::from_hours(2));
+    world.verifier.verify(&forever()).await.unwrap();
+    world.settle().await;
+    assert_eq!(world.verifier.fetch_failures_total(), 1);
+    // It is asked again, and nobody waits for it.
+    world.pass(Duration::from_secs(30)).await;
+    let started = Instant::now();
+    for told in at_once(&world, vec![forever(); 200]).await {
+        told.unwrap();
+    }
+    assert!(started.elapsed() < Duration::from_millis(800), "{:?}", started.elapsed());
+    assert_eq!(world.verifier.fetches_total(), 3);
+}
+
+#[tokio::test]
+async fn keys_are_fetched_in_time_whatever_their_server_says_of_their_age() {
+    let headers = "Content-Type: application/json\r\nCache-Control: max-age=86400\r\n";
+    let keys = json!({"keys": [jwk(0, "k1")]}).to_string();
+    let world = World::new(Answer::of("200 OK", headers, keys.as_bytes())).await;
+    world.verifier.warm().await;
+    // Half of the six hours after which they are not used.
+    world.pass(Duration::from_hours(3)).await;
+    world.verifier.verify(&forever()).await.unwrap();
+    world.settle().await;
+    assert_eq!(world.verifier.fetches_total(), 2);
+    assert_eq!(world.verifier.keys_state(), KeysState::Fresh);
+}
+
+#[tokio::test]
 async fn a_refresh_that_fails_is_tried_again_after_30_seconds() {
     let world = World::warm().await;
     world.answers(Answer::Close);

@@ -122,6 +122,25 @@ async fn with_less_than_ten_milliseconds_left_nothing_is_begun() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whether_a_call_may_have_left_is_known() {
+    let dependency = dependency();
+    let left = async |fate, time| {
+        let error = Told::new(&dependency, fate).run(&within(time)).await.unwrap_err();
+        error.may_have_left()
+    };
+    assert!(!left(Fate::Hangs, MS * 9).await, "too late to begin");
+    assert!(left(Fate::Hangs, MS * 100).await, "the call is over");
+    assert!(left(Fate::Hangs, MS * 5000).await, "the attempts are");
+    assert!(left(Fate::Fails(Verdict::Ill, Again::Never), MS * 500).await);
+
+    let open = opened().await;
+    let told = Told::new(&open, Fate::Answers);
+    assert!(!told.run(&within(MS * 500)).await.unwrap_err().may_have_left());
+    let attempt = Attempt { previous: 0, end: Instant::now(), call_end: Instant::now(), given: MS };
+    assert!(!open.crowded(attempt).error.may_have_left());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_may_not_be_done_twice_is_done_once() {
     let dependency = dependency();
     let told_to = Again::After(Duration::ZERO);

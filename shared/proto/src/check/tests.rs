@@ -57,7 +57,7 @@ fn a_profile_is_required_and_checked() {
     breaks(
         &create(Profile { avatar_file_id: "no".to_owned(), visibility: 3, ..Profile::default() }),
         &[
-            ("profile.avatar_file_id", "must be a UUID"),
+            ("profile.avatar_file_id", "must be a UUID of version 4 or 7, in lower case"),
             (
                 "profile.visibility",
                 "must be one of VISIBILITY_UNSPECIFIED, VISIBILITY_PRIVATE, VISIBILITY_PUBLIC",
@@ -73,7 +73,7 @@ fn every_bound_of_a_profile_holds_at_its_last_value() {
         display_name: text(80 + more),
         bio: text(500 + more),
         locale: text(35 + more),
-        avatar_file_id: "00000000-0000-0000-0000-00000000000F".to_owned(),
+        avatar_file_id: "00000000-0000-4000-8000-00000000000f".to_owned(),
         visibility: 2,
         etag: text(64 + more),
         ..Profile::default()
@@ -301,6 +301,21 @@ fn formats_know_their_own() {
     assert!(format::ipv4("127.0.0.1") && !format::ipv4("::1"));
     assert!(format::ipv6("::1") && !format::ipv6("fe80::1%eth0"));
     assert!(format::tuuid(&"a".repeat(32)) && !format::tuuid(&"g".repeat(32)));
-    assert!(!format::uuid("00000000-0000-0000-0000-00000000000g"));
-    assert!(!format::uuid("00000000000000000000000000000000-000"));
+    for good in ["9b2e4c1f-3d5a-4b6c-8d7e-1f2a3b4c5d6e", "018f4e9e-6c1a-7d3e-ba55-0242ac120002"] {
+        assert!(format::uuid(good), "{good}");
+    }
+    for bad in [
+        "9B2E4C1F-3D5A-4B6C-8D7E-1F2A3B4C5D6E",
+        "9b2e4c1f3d5a4b6c8d7e1f2a3b4c5d6e",
+        "9b2e4c1f-3d5a-4b6c-8d7e-1f2a3b4c5d6g",
+        "9b2e4c1f-3d5a-4b6c-8d7e-1f2a3b4c5d6e7",
+        "{9b2e4c1f-3d5a-4b6c-8d7e-1f2a3b4c5d6}",
+        "9b2e4c1f3d5a4b6c-8d7e-1f2a3b4c5d6e-00",
+        "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+        "9b2e4c1f-3d5a-4b6c-cd7e-1f2a3b4c5d6e",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+    ] {
+        assert!(!format::uuid(bad), "{bad}");
+    }
 }
