@@ -93,6 +93,14 @@ pub(crate) fn keeps_admin(own: &UserId, of: &UserId, roles: &[String]) -> Result
     Ok(())
 }
 
+/// Nobody disables themselves: so there is always one who can enable.
+pub(crate) fn is_another(own: &UserId, of: &UserId) -> Result<(), Fault> {
+    if own == of {
+        return Err(Fault::invalid("user_id", "must be somebody else's"));
+    }
+    Ok(())
+}
+
 /// Custom claims with these roles, and with what else they say.
 pub(crate) fn with_roles(mut claims: Map<String, Value>, roles: &[String]) -> Map<String, Value> {
     // The older spelling of one role would go on giving it.

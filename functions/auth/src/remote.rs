@@ -260,6 +260,17 @@ impl Toolkit {
         Ok(self.administer(call, "update", &message).await?.said_time)
     }
 
+    /// Has nobody sign in as an account, or lets them again.
+    pub(crate) async fn set_disabled(
+        &self,
+        call: &Call,
+        user_id: &UserId,
+        is_disabled: bool,
+    ) -> Result<(), Error> {
+        let message = json!({"localId": user_id.as_str(), "disableUser": is_disabled});
+        self.administer(call, "update", &message).await.map(drop)
+    }
+
     /// Revokes the refresh tokens of an account from before a time, in seconds since 1970. Where those
     /// of before a later one are revoked already, as by a password that was changed, it stays so.
     pub(crate) async fn revoke(

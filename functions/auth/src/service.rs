@@ -7,6 +7,7 @@ mod pace;
 mod roles;
 mod sessions;
 mod sign_in;
+mod standing;
 mod tokens;
 
 use call::Call;
@@ -133,6 +134,20 @@ impl Rpcs for AuthService {
 
     async fn set_roles(&self, request: Request<v1::SetRolesRequest>) -> Answer<v1::Roles> {
         self.sets_roles(request).await
+    }
+
+    async fn disable_user(
+        &self,
+        request: Request<v1::DisableUserRequest>,
+    ) -> Answer<v1::DisableUserResponse> {
+        self.disables_user(request).await
+    }
+
+    async fn enable_user(
+        &self,
+        request: Request<v1::EnableUserRequest>,
+    ) -> Answer<v1::EnableUserResponse> {
+        self.enables_user(request).await
     }
 
     async fn create_api_client(

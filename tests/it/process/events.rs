@@ -7,10 +7,10 @@ use clock::Clock;
 use futures_util::future::join_all;
 use issuer::Issuer;
 use proto::auth::v1::{
-    CreateApiClientRequest, DeleteApiClientRequest, ExchangeApiKeyRequest, ListSessionsRequest,
-    RefreshTokenRequest, RegisterRequest, RevokeAllSessionsRequest, RevokeSessionRequest,
-    RotateApiClientSecretRequest, SendPasswordResetRequest, SetRolesRequest, SignInRequest,
-    SignOutRequest, Tokens,
+    CreateApiClientRequest, DeleteApiClientRequest, DisableUserRequest, EnableUserRequest,
+    ExchangeApiKeyRequest, ListSessionsRequest, RefreshTokenRequest, RegisterRequest,
+    RevokeAllSessionsRequest, RevokeSessionRequest, RotateApiClientSecretRequest,
+    SendPasswordResetRequest, SetRolesRequest, SignInRequest, SignOutRequest, Tokens,
 };
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
@@ -118,6 +118,15 @@ impl Scene {
         cyd.auth().revoke_all_sessions(RevokeAllSessionsRequest {}).await.unwrap();
     }
 
+    async fn standings(&mut self) {
+        let email = self.account("is-disabled");
+        let user_id = self.signs_in(&email).await.1.user_id;
+        let admin = self.admin();
+        let request = DisableUserRequest { user_id: user_id.clone() };
+        admin.auth().disable_user(request).await.unwrap();
+        admin.auth().enable_user(EnableUserRequest { user_id }).await.unwrap();
+    }
+
     async fn machines(&mut self) {
         let admin = self.admin();
         let (display_name, scopes) = ("Billing".to_owned(), Vec::new());
@@ -199,6 +208,7 @@ async fn every_event_is_a_row_and_a_line_and_neither_holds_a_secret() {
             let roles = vec!["editor".to_owned()];
             let request = SetRolesRequest { user_id: tokens.user_id, roles };
             scene.admin().auth().set_roles(request).await.unwrap();
+            scene.standings().await;
         });
     let logged = first + &second.await;
 

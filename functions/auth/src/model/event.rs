@@ -42,6 +42,10 @@ pub(crate) enum What {
     RolesBegun,
     /// Somebody has other roles.
     RolesSet,
+    /// Somebody may not call any more.
+    UserDisabled,
+    /// Somebody may call again.
+    UserEnabled,
     /// An API client was made.
     ApiClientCreated,
     /// It was given another secret.
@@ -86,6 +90,8 @@ impl What {
             Self::SessionsRevokedLater => "sessions_revoked_later",
             Self::RolesBegun => "roles_begun",
             Self::RolesSet => "roles_set",
+            Self::UserDisabled => "user_disabled",
+            Self::UserEnabled => "user_enabled",
             Self::ApiClientCreated => "api_client_created",
             Self::ApiClientRotated => "api_client_rotated",
             Self::ApiClientDeleted => "api_client_deleted",
