@@ -2,18 +2,37 @@
 --
 -- It comes in one statement, so that both are of one moment. Each topic is read along its index for
 -- no more than can be told: the cost does not grow with how far behind the reader is.
+--
+-- The log is settled behind its newest entry, and not up to the horizon: a transaction that only
+-- notifies commits without a word to the disk, and after a crash its xid is given to another. What
+-- has an xid that was not given out yet came with a restore into a younger cluster: an entry is not
+-- ours then, and a sweep has not been.
 with log as materialized (
     select
         mayfly.change_epoch() as epoch,
         pg_snapshot_xmin(pg_current_snapshot()) as horizon,
-        swept_xid,
-        swept_sequence
+        case
+            when swept_xid < pg_snapshot_xmin(pg_current_snapshot()) then swept_xid
+            else '0'
+        end as swept_xid,
+        swept_sequence,
+        (
+            select change.xid
+            from mayfly.change
+            where change.xid < pg_snapshot_xmax(pg_current_snapshot())
+            order by change.xid desc, change.sequence desc
+            limit 1
+        ) as newest
     from mayfly.change_log
     limit 1
 )
 select
     log.epoch as "epoch!",
     log.horizon::text::bigint as "horizon!",
+    least(
+        log.horizon::text::bigint,
+        1 + greatest(log.newest, log.swept_xid)::text::bigint
+    ) as "settled!",
     log.swept_xid::text::bigint as "swept_xid!",
     log.swept_sequence as "swept_sequence!",
     next.xid::text::bigint as "xid?",

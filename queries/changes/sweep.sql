@@ -2,6 +2,9 @@
 --
 -- One sweeps at a time, and nobody waits for it. The place only rises: what is dropped last may lie
 -- before what was dropped first, as a transaction's age is that of its beginning.
+--
+-- What has an xid that was not given out yet came with a restore into a younger cluster: such
+-- entries go at once, before their xids are another's, and such a place is as good as none.
 with log as (
     select
         swept_xid,
@@ -21,16 +24,38 @@ oldest as materialized (
     order by change.xid, change.sequence
     limit 500
 ),
+restored as materialized (
+    select
+        change.xid,
+        change.sequence
+    from mayfly.change
+    where
+        exists (select from log)
+        and change.xid >= pg_snapshot_xmax(pg_current_snapshot())
+    order by change.xid, change.sequence
+    limit 500
+),
+leaving as materialized (
+    select
+        xid,
+        sequence
+    from oldest
+    where create_time < now() - interval '24 hours'
+    union all
+    select
+        xid,
+        sequence
+    from restored
+),
 dropped as (
     delete from mayfly.change
-    using oldest
+    using leaving
     where
-        change.xid = oldest.xid
-        and change.sequence = oldest.sequence
-        and oldest.create_time < now() - interval '24 hours'
+        change.xid = leaving.xid
+        and change.sequence = leaving.sequence
     returning change.xid, change.sequence
 ),
-last as (
+place as (
     select
         xid,
         sequence
@@ -40,6 +65,17 @@ last as (
         swept_xid,
         swept_sequence
     from log
+    union all
+    select
+        '0'::xid8,
+        0
+),
+last as (
+    select
+        xid,
+        sequence
+    from place
+    where xid < pg_snapshot_xmax(pg_current_snapshot())
     order by xid desc, sequence desc
     limit 1
 )
@@ -48,5 +84,10 @@ set
     swept_xid = last.xid,
     swept_sequence = last.sequence
 from last
-where exists (select from dropped)
+where
+    exists (select from dropped)
+    or exists (
+        select from log
+        where log.swept_xid >= pg_snapshot_xmax(pg_current_snapshot())
+    )
 returning (select count(*) from dropped) as "dropped!"

@@ -271,6 +271,15 @@ async fn a_database_elsewhere_is_left_alone_unless_it_is_meant() {
         assert!(ended.stderr.contains(word), "{url}: {ended:?}");
         assert!(!format!("{ended:?}").contains("hunter2"), "{ended:?}");
     }
+    // Nor is it reached by the way that leads past a pooler.
+    let mut command = place.command(&[]);
+    let direct = "postgres://me:hunter2@db.example.com/mayfly";
+    command.env("DATABASE_URL", "postgres://me:hunter2@127.0.0.1:1/mayfly");
+    let ended = Program::run(command.env("DATABASE_DIRECT_URL", direct), secs(10)).await;
+    assert_eq!(ended.code(), Some(64), "{ended:?}");
+    assert!(ended.stderr.contains("DATABASE_DIRECT_URL is not on this machine"), "{ended:?}");
+    assert!(!format!("{ended:?}").contains("hunter2"), "{ended:?}");
+
     let mut command = place.command(&["--fresh"]);
     let url = "postgres://me:hunter2@localhost/mayfly";
     let ended = Program::run(command.env("DATABASE_URL", url), secs(10)).await;

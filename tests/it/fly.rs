@@ -89,6 +89,16 @@ fn compose_runs_every_function_from_the_one_recipe_within_limits() {
     }
 }
 
+/// Its Postgres has no certificate, so whoever insists on encryption never gets in.
+#[test]
+fn compose_reaches_its_postgres_in_the_clear() {
+    let compose = read("compose.yaml");
+    let lines = compose.lines().filter_map(|line| line.trim().strip_prefix("DATABASE_URL: "));
+    let modes: Vec<_> =
+        lines.map(|url| format!("{:?}", schema::options(url).unwrap().get_ssl_mode())).collect();
+    assert_eq!(modes, ["Disable", "Disable"]);
+}
+
 /// Every file and every command that the documents name is there.
 #[test]
 fn the_documents_name_what_there_is() {

@@ -24,6 +24,9 @@ pub(crate) struct Stand {
     pub(crate) epoch: Uuid,
     /// The oldest transaction that may still append.
     pub(crate) horizon: i64,
+    /// Where on the log begins what is yet to come: behind its newest entry or at the horizon,
+    /// whichever is first. Of the horizon alone a crash may forget, and the same xids come again.
+    pub(crate) settled: i64,
     /// The last place that was dropped for its age.
     pub(crate) swept: Place,
 }
@@ -36,12 +39,14 @@ impl Place {
 impl Stand {
     /// The place up to which nothing can appear any more.
     pub(crate) fn settled(&self) -> Place {
-        Place { xid: self.horizon, sequence: 0 }
+        Place { xid: self.settled, sequence: 0 }
     }
 
-    /// Whether everything after `place` of the log `epoch` is there to be read.
+    /// Whether everything after `place` of the log `epoch` is there to be read. Up to the horizon
+    /// that is so although it is not settled: binaries of before wrote it into their cursors.
     pub(crate) fn keeps(&self, epoch: Uuid, place: Place) -> bool {
-        epoch == self.epoch && place >= self.swept && place <= self.settled()
+        let horizon = Place { xid: self.horizon, sequence: 0 };
+        epoch == self.epoch && place >= self.swept && place <= horizon
     }
 }
 
@@ -100,7 +105,8 @@ mod tests {
     #[test]
     fn the_log_keeps_what_is_between_the_sweep_and_the_horizon() {
         let epoch = Uuid::max();
-        let stand = Stand { epoch, horizon: 20, swept: place(10, 5) };
+        let stand = Stand { epoch, horizon: 20, settled: 16, swept: place(10, 5) };
+        assert_eq!(stand.settled(), place(16, 0));
         for kept in [place(10, 5), place(10, 6), place(19, 1), place(20, 0)] {
             assert!(stand.keeps(epoch, kept), "{kept:?}");
         }

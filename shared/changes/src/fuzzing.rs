@@ -20,6 +20,7 @@ pub fn cursor(
     let stand = Stand {
         epoch: Uuid::from_bytes([7; 16]),
         horizon,
+        settled: horizon,
         swept: Place { xid: swept, sequence: 0 },
     };
     let is_same = cursors.read(&cursors.write(epoch, place)) == Some((epoch, place));

@@ -203,7 +203,7 @@ impl Hub {
         let Some((epoch, mut place)) = tail.take() else {
             // The first look only finds the end. Whoever read before may have missed something.
             let end = store::tail(pool, Place::START, 0).await?;
-            *tail = Some((end.epoch, Place { xid: end.horizon, sequence: 0 }));
+            *tail = Some((end.epoch, Place { xid: end.settled, sequence: 0 }));
             self.watchers().tell_all();
             return Ok(Seen::Some);
         };
@@ -212,7 +212,7 @@ impl Hub {
         loop {
             let seen = store::tail(pool, place, rows_max).await;
             let seen = seen.inspect_err(|_error| *tail = Some((epoch, place)))?;
-            if seen.epoch != epoch || seen.horizon < place.xid {
+            if seen.epoch != epoch || seen.settled < place.xid {
                 // It is not the log it was: the next look is a first one.
                 return Ok(Seen::Some);
             }
@@ -221,7 +221,7 @@ impl Hub {
             let is_all = seen.topics.len() < TAIL_MAX;
             place = match last {
                 Some(last) if !is_all => last,
-                _ => Place { xid: seen.horizon, sequence: 0 },
+                _ => Place { xid: seen.settled, sequence: 0 },
             };
             let topics: HashSet<_> = seen.topics.into_iter().map(|(_place, topic)| topic).collect();
             self.watchers().tell(&topics);

@@ -3,7 +3,7 @@
 //! What it is told is only that there is something to look at. It may fail or be missing: then the
 //! look comes with the next poll.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use backoff::BackoffBuilder;
 use clock::Clock;
@@ -18,7 +18,7 @@ use crate::hub::Hub;
 
 const CHANNEL: &str = "mayfly_change";
 
-/// How long connecting may take.
+/// How long connecting and beginning to listen may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// How long a connection may tell nothing before it is asked whether anybody is there, and how long
@@ -42,7 +42,7 @@ pub(crate) async fn listen(hub: &Hub) {
             .with_jitter()
             .without_max_times();
         for (tries, delay) in delays.build().enumerate() {
-            match connect(hub).await {
+            match connect_in_time(hub).await {
                 Ok(mut listener) => {
                     // Whatever was told meanwhile was told to nobody.
                     hub.look_soon();
@@ -65,6 +65,12 @@ pub(crate) async fn listen(hub: &Hub) {
         }
         sleep(DELAY_MIN).await;
     }
+}
+
+/// One that has died midway would answer none of the statements, for ever.
+async fn connect_in_time(hub: &Hub) -> sqlx::Result<PgListener> {
+    let silent = |_elapsed| io::Error::new(io::ErrorKind::TimedOut, "nobody has answered");
+    timeout(CONNECT_MAX, connect(hub)).await.map_err(silent)?
 }
 
 async fn connect(hub: &Hub) -> sqlx::Result<PgListener> {

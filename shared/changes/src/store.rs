@@ -26,8 +26,8 @@ pub(crate) struct Change {
 pub(crate) struct Tail {
     /// Which log it is.
     pub(crate) epoch: Uuid,
-    /// The oldest transaction that may still append.
-    pub(crate) horizon: i64,
+    /// Up to which transaction nothing can appear any more, whatever crashes.
+    pub(crate) settled: i64,
     /// Whether there is more, behind a transaction that runs.
     pub(crate) is_unsettled: bool,
     /// The topics that have changed, each with its place.
@@ -63,11 +63,11 @@ pub(crate) async fn read(
         query_file!("../../queries/changes/read.sql", topics, after.xid, after.sequence, rows_max)
             .fetch_all(db)
             .await?;
-    let mut stand = Stand { epoch: Uuid::nil(), horizon: 0, swept: Place::START };
+    let mut stand = Stand { epoch: Uuid::nil(), horizon: 0, settled: 0, swept: Place::START };
     let mut changes = Vec::with_capacity(rows.len());
     for row in rows {
         let swept = Place { xid: row.swept_xid, sequence: row.swept_sequence };
-        stand = Stand { epoch: row.epoch, horizon: row.horizon, swept };
+        stand = Stand { epoch: row.epoch, horizon: row.horizon, settled: row.settled, swept };
         if let (Some(xid), Some(sequence), Some(key)) = (row.xid, row.sequence, row.key) {
             let place = Place { xid, sequence };
             changes.push(Change { key, payload: row.payload, place });
@@ -81,9 +81,9 @@ pub(crate) async fn tail(db: impl PgExecutor<'_>, after: Place, rows_max: i64) -
         .fetch_all(db)
         .await?;
     let topics = Vec::with_capacity(rows.len());
-    let mut tail = Tail { epoch: Uuid::nil(), horizon: 0, is_unsettled: false, topics };
+    let mut tail = Tail { epoch: Uuid::nil(), settled: 0, is_unsettled: false, topics };
     for row in rows {
-        (tail.epoch, tail.horizon, tail.is_unsettled) = (row.epoch, row.horizon, row.is_unsettled);
+        (tail.epoch, tail.settled, tail.is_unsettled) = (row.epoch, row.settled, row.is_unsettled);
         if let (Some(xid), Some(sequence), Some(topic)) = (row.xid, row.sequence, row.topic) {
             tail.topics.push((Place { xid, sequence }, topic));
         }

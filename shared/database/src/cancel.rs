@@ -47,7 +47,8 @@ impl Canceller {
     /// Cancels what `backend` is doing and lets go of it; whether there was anybody to be told.
     pub(crate) async fn end(&self, backend: Backend) -> bool {
         let cancelled = timeout(CANCEL_MAX, self.cancel(backend.pid)).await;
-        let is_told = matches!(cancelled, Ok(Ok(())));
+        // Postgres says no where it has no such backend: it is another server's, or gone.
+        let is_told = matches!(cancelled, Ok(Ok(true)));
         if !is_told {
             let outcome = format!("{cancelled:?}");
             tracing::warn!(pid = backend.pid, outcome, "a statement was left to end by itself");
@@ -64,31 +65,30 @@ impl Canceller {
         }
     }
 
-    async fn cancel(&self, pid: i32) -> sqlx::Result<()> {
+    async fn cancel(&self, pid: i32) -> sqlx::Result<bool> {
         // Taken out while it is used: whoever is dropped midway leaves none behind.
         let mut place = self.control.lock().await;
         if let Some(mut control) = place.take()
             && control.born.age(self.clock.now()) < CONTROL_AGE_MAX
             // It may have died unnoticed; a new one has not.
-            && let Ok(Ok(())) = timeout(ANSWER_MAX, control.cancel_statement(pid)).await
+            && let Ok(Ok(is_told)) = timeout(ANSWER_MAX, control.cancel_statement(pid)).await
         {
             *place = Some(control);
-            return Ok(());
+            return Ok(is_told);
         }
         let connection = self.connector.connect_direct().await?;
         let mut control = Control { connection, born: self.clock.now() };
-        control.cancel_statement(pid).await?;
+        let is_told = control.cancel_statement(pid).await?;
         *place = Some(control);
-        Ok(())
+        Ok(is_told)
     }
 }
 
 impl Control {
-    async fn cancel_statement(&mut self, pid: i32) -> sqlx::Result<()> {
+    async fn cancel_statement(&mut self, pid: i32) -> sqlx::Result<bool> {
         query_file_scalar!("../../queries/database/cancel_statement.sql", pid)
             .fetch_one(&mut self.connection)
-            .await?;
-        Ok(())
+            .await
     }
 }
 

@@ -193,13 +193,23 @@ impl Pool {
                 Ok(Err(_closed)) => return Err(Unreachable(None).into_sqlx()),
                 Err(_elapsed) => return Err(sqlx::Error::PoolTimedOut),
             };
+            let had = give_up.saturating_duration_since(Instant::now());
             match timeout_at(give_up, self.lease(permit)).await {
                 Ok(Ok(Some(lease))) => return Ok(lease),
                 Ok(Ok(None)) => self.given_back(give_up).await?,
                 Ok(Err(error)) => return Err(error),
-                Err(_elapsed) => return Err(Unreachable(None).into_sqlx()),
+                Err(_elapsed) => return Err(self.too_late(had)),
             }
         }
+    }
+
+    /// Why there was no connection after all. Whoever had `had` for making one, because others had
+    /// theirs for most of the wait, has not found out that nobody is there.
+    fn too_late(&self, had: Duration) -> sqlx::Error {
+        if had < self.0.wait_max / 2 && !self.is_down() {
+            return sqlx::Error::PoolTimedOut;
+        }
+        Unreachable(None).into_sqlx()
     }
 
     /// Waits for one of the connections there are, where the server takes no more.

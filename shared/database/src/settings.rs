@@ -22,7 +22,8 @@ pub struct Settings {
 impl Settings {
     /// Reads the settings; the URLs stay secret, since they hold a password.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let expects = "a URL that starts with postgres:// or postgresql://";
+        let expects = "a URL of the form postgres://user:password@host:port/database, special \
+                       characters percent-encoded, with a known sslmode if any";
         let url = Setting {
             name: "DATABASE_URL",
             need: Need::Required,

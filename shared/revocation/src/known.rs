@@ -11,6 +11,7 @@ use clock::Moment;
 use identity::UserId;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::standing::Standing;
 
@@ -23,6 +24,8 @@ pub(crate) const CHANGES_MAX: usize = 1_000;
 /// What a read has found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
+    /// Which database it is: a restored one or one that lost its end in a failover is another.
+    pub(crate) epoch: Uuid,
     /// What was written by transactions of before is settled, and in here.
     pub(crate) horizon: i64,
     /// What has changed since the horizon of the last read, at most [`CHANGES_MAX`].
@@ -43,7 +46,8 @@ pub(crate) struct Known {
 #[derive(Debug, Default)]
 struct AsOf {
     read: Option<Moment>,
-    horizon: Option<i64>,
+    /// The epoch and the horizon of the last read.
+    place: Option<(Uuid, i64)>,
     /// A read that began before this says nothing of now: somebody was revoked here since.
     not_before: Option<Instant>,
 }
@@ -82,16 +86,21 @@ impl Known {
 
     /// From where on the next read looks for changes.
     pub(crate) fn horizon(&self) -> Option<i64> {
-        self.as_of.read().unwrap_or_else(PoisonError::into_inner).horizon
+        self.place().map(|(_epoch, horizon)| horizon)
+    }
+
+    fn place(&self) -> Option<(Uuid, i64)> {
+        self.as_of.read().unwrap_or_else(PoisonError::into_inner).place
     }
 
     /// Takes in what a read has found that began at `began` and asked for `ids`.
     pub(crate) fn take(&self, began: Moment, ids: &[UserId], found: Found) {
-        let last = self.horizon();
         // The first read has looked for no changes, one that found too many has not told them all,
-        // and a horizon that went back is another database's, restored or failed over to.
-        let is_gapless =
-            last.is_some_and(|last| found.horizon >= last) && found.changed.len() < CHANGES_MAX;
+        // and what is known of another database, restored or failed over to, says nothing of this.
+        let is_same = self
+            .place()
+            .is_some_and(|(epoch, horizon)| found.epoch == epoch && found.horizon >= horizon);
+        let is_gapless = is_same && found.changed.len() < CHANGES_MAX;
         if is_gapless {
             for (id, standing) in found.changed {
                 // Of a person who is not known nothing has to be known.
@@ -105,7 +114,7 @@ impl Known {
             self.persons.insert(id.clone(), said.get(id).cloned().unwrap_or_default());
         }
         let mut as_of = self.as_of.write().unwrap_or_else(PoisonError::into_inner);
-        as_of.horizon = Some(found.horizon);
+        as_of.place = Some((found.epoch, found.horizon));
         if as_of.not_before.is_none_or(|not_before| began.instant >= not_before) {
             as_of.read = Some(began);
         }
@@ -149,7 +158,7 @@ mod tests {
 
     fn found(horizon: i64, changed: &[&str], asked: &[&str]) -> Found {
         let over = |names: &[&str]| names.iter().map(|name| (id(name), over())).collect();
-        Found { horizon, changed: over(changed), asked: over(asked) }
+        Found { epoch: Uuid::nil(), horizon, changed: over(changed), asked: over(asked) }
     }
 
     /// Ada and Bob are known, as of now.
@@ -199,7 +208,8 @@ mod tests {
     fn too_many_changes_or_another_log_leave_nobody_known_but_who_was_asked_for() {
         let many: Vec<_> = (0..CHANGES_MAX).map(|n| n.to_string()).collect();
         let many: Vec<_> = many.iter().map(String::as_str).collect();
-        for found in [found(101, &many, &[]), found(99, &[], &[])] {
+        let another = Found { epoch: Uuid::max(), ..found(101, &["ada"], &[]) };
+        for found in [found(101, &many, &[]), found(99, &[], &[]), another] {
             let known = two(now());
             known.take(now(), &[id("eve")], found);
             assert_eq!(known.standing(&id("bob")), None);

@@ -23,7 +23,7 @@ pub(crate) async fn read(
         .await?;
     let mut found = Found::default();
     for row in rows {
-        found.horizon = row.horizon;
+        (found.epoch, found.horizon) = (row.epoch, row.horizon);
         let Some(user_id) = row.user_id else { continue };
         let sessions = row.sessions.filter(|sessions| !sessions.is_empty());
         let standing = Standing {

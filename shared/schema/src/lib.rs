@@ -10,6 +10,7 @@ use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection,
     migrate::{MigrateError, Migrator},
+    postgres::PgConnectOptions,
     query_scalar,
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -36,6 +37,12 @@ pub enum Error {
     /// Whatever is there does not answer in time.
     #[error("the database has not answered for {} s", CONNECT_MAX.as_secs())]
     Silent,
+    /// The session is not ours alone, and a lock that it holds is anybody's.
+    #[error(
+        "DATABASE_DIRECT_URL, or DATABASE_URL without one, leads to a pooler in transaction mode; \
+         migrations have to go past it"
+    )]
+    Shared,
     /// Another migration was running all the time.
     #[error("another migration has been running for {} s", LOCK_WAIT_MAX.as_secs())]
     Locked,
@@ -48,11 +55,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the database was migrated by something else than what this binary knows: no repeat
-    /// cures that.
+    /// Whether the database was migrated by something else than what this binary knows, or is not
+    /// the way there that migrations need: no repeat cures that.
     pub fn is_mismatch(&self) -> bool {
-        let Self::Migrate(error) = self else { return false };
-        matches!(error, MigrateError::VersionMismatch(_) | MigrateError::Dirty(_))
+        match self {
+            Self::Shared => true,
+            Self::Migrate(error) => {
+                matches!(error, MigrateError::VersionMismatch(_) | MigrateError::Dirty(_))
+            }
+            Self::Connect(_) | Self::Silent | Self::Locked | Self::Ledger(_) => false,
+        }
     }
 }
 
@@ -70,9 +82,8 @@ fn migrator() -> Migrator {
 /// Applies what is missing, one process at a time, and tells how many files that were.
 pub async fn migrate(url: &str) -> Result<usize, Error> {
     let options = options(url).map_err(Error::Connect)?;
-    let connected = timeout(CONNECT_MAX, options.connect()).await;
-    let mut connection = connected.map_err(|_elapsed| Error::Silent)?.map_err(Error::Connect)?;
-    set_limits(&mut connection).await?;
+    let mut connection = start_session(&options).await?;
+    is_alone(&options).await?;
     wait_for_lock(&mut connection).await?;
 
     let before = applied(&mut connection).await.unwrap_or_default().len();
@@ -104,11 +115,29 @@ pub async fn applied(connection: &mut PgConnection) -> Result<BTreeSet<i64>, sql
     Ok(versions.into_iter().collect())
 }
 
-async fn set_limits(connection: &mut PgConnection) -> Result<(), Error> {
+async fn start_session(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    let connected = timeout(CONNECT_MAX, options.connect()).await;
+    let mut connection = connected.map_err(|_elapsed| Error::Silent)?.map_err(Error::Connect)?;
+    if set_limits(&mut connection).await? { Err(Error::Shared) } else { Ok(connection) }
+}
+
+/// Begins a second session while the first does nothing: a pooler in transaction mode gives it the
+/// first one's backend, which then is known to be shared.
+async fn is_alone(options: &PgConnectOptions) -> Result<(), Error> {
+    match start_session(options).await {
+        Err(Error::Shared) => Err(Error::Shared),
+        // Where no second one is to be had, nothing is known.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether the session is somebody else's too.
+async fn set_limits(connection: &mut PgConnection) -> Result<bool, Error> {
     let statement = include_str!("../../../queries/schema/set_limits.sql");
     #[expect(clippy::disallowed_methods, reason = "there may be no schema to check it against")]
-    let set = query_scalar::<_, String>(AssertSqlSafe(statement)).fetch_one(connection).await;
-    set.map(|_setting| ()).map_err(Error::Ledger)
+    let set = query_scalar(AssertSqlSafe(statement));
+    // Named, it would meet its like where the backend is shared.
+    set.persistent(false).fetch_one(connection).await.map_err(Error::Ledger)
 }
 
 async fn wait_for_lock(connection: &mut PgConnection) -> Result<(), Error> {

@@ -6,16 +6,28 @@ use sqlx::{
     ConnectOptions,
     postgres::{PgConnectOptions, PgSslMode},
 };
+use tracing::subscriber::{NoSubscriber, with_default};
 
 /// Reads a URL. Unless it says how, the way to another machine is encrypted.
 pub fn options(url: &str) -> sqlx::Result<PgConnectOptions> {
-    // sqlx would log every statement; failures are logged once, by whoever sees the call fail.
-    let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
-    // Left to itself it falls back to plain text, which anybody on the way can force.
+    // sqlx would log a parameter that it does not know with its value, which may be a secret.
+    let options = with_default(NoSubscriber::default(), || PgConnectOptions::from_str(url))?;
+    // Nor is it to log every statement; failures are logged once, by whoever sees the call fail.
+    let options = options.disable_statement_logging();
     if names_ssl_mode(url) || is_local(&options) {
         Ok(options)
     } else {
-        Ok(options.ssl_mode(PgSslMode::Require))
+        let mode = encrypted(options.get_ssl_mode());
+        Ok(options.ssl_mode(mode))
+    }
+}
+
+/// A mode that encrypts: left to itself sqlx falls back to plain text, which anybody on the way can
+/// force. One that also asks who is there, which `PGSSLMODE` may have named, stays.
+fn encrypted(mode: PgSslMode) -> PgSslMode {
+    match mode {
+        PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => PgSslMode::Require,
+        PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull => mode,
     }
 }
 
@@ -37,7 +49,43 @@ fn is_local(options: &PgConnectOptions) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use tracing::{
+        Event, Metadata, Subscriber,
+        span::{Attributes, Id, Record},
+    };
+
     use super::*;
+
+    /// Counts what is logged.
+    #[derive(Default)]
+    struct Lines(Arc<AtomicUsize>);
+
+    impl Subscriber for Lines {
+        fn enabled(&self, _of: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _span: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _span: &Id, _values: &Record<'_>) {}
+
+        fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+        fn event(&self, _event: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+
+        fn enter(&self, _span: &Id) {}
+
+        fn exit(&self, _span: &Id) {}
+    }
 
     fn ssl_mode(url: &str) -> String {
         format!("{:?}", options(url).unwrap().get_ssl_mode())
@@ -69,5 +117,25 @@ mod tests {
         ] {
             assert_ne!(ssl_mode(url), "Require", "{url}");
         }
+    }
+
+    #[test]
+    fn a_mode_that_the_environment_names_is_never_weakened() {
+        use PgSslMode::{Allow, Disable, Prefer, Require, VerifyCa, VerifyFull};
+        let modes = [Disable, Allow, Prefer, Require, VerifyCa, VerifyFull];
+        let modes = modes.map(|mode| format!("{:?}", encrypted(mode)));
+        assert_eq!(modes, ["Require", "Require", "Require", "Require", "VerifyCa", "VerifyFull"]);
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_known_is_not_logged_with_its_value() {
+        let url = "postgres://u@localhost/main?pasword=hunter2";
+        let lines = Arc::new(AtomicUsize::new(0));
+        with_default(Lines(Arc::clone(&lines)), || {
+            options(url).unwrap();
+            assert_eq!(lines.load(Ordering::SeqCst), 0);
+            PgConnectOptions::from_str(url).unwrap();
+        });
+        assert_ne!(lines.load(Ordering::SeqCst), 0, "sqlx by itself logs it");
     }
 }

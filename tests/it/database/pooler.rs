@@ -129,3 +129,15 @@ async fn a_pooler_in_transaction_mode_is_refused_by_the_name_of_its_setting() {
     }
     assert_eq!(app.internal("/health/ready").await, expected);
 }
+
+#[tokio::test]
+async fn migrations_go_past_a_pooler_in_transaction_mode_or_not_at_all() {
+    let Some(pooler) = Pooler::start("transaction").await else { return };
+    let database = world().new_empty_database().await;
+    // The mark of the first try stays with the backend.
+    for _ in 0..2 {
+        let error = schema::migrate(&pooler.url(&database)).await.unwrap_err();
+        assert!(matches!(error, schema::Error::Shared), "{error:?}");
+        assert!(error.is_mismatch() && error.to_string().contains("DATABASE_DIRECT_URL"));
+    }
+}

@@ -4,7 +4,7 @@ use proto::user::v1::ListProfilesRequest;
 use tests::{App, until};
 use tonic::{Code, Status};
 
-use super::{LIMIT, Watching, create, delete, say, settles, told};
+use super::{LIMIT, Told, Watching, create, delete, gone, say, settles, told};
 
 fn refused(watching: Result<Watching, Status>) -> (Code, String, Vec<String>) {
     let status = watching.map(|_watching| ()).unwrap_err();
@@ -132,4 +132,58 @@ async fn a_cursor_of_another_log_is_as_good_as_too_old() {
     assert_eq!(tests::told(&status).reason, "CURSOR_EXPIRED");
     let mut anew = Watching::begin(&ada, &[]).await;
     assert_eq!(anew.until_caught_up().await.len(), 1);
+}
+
+/// A dump of a cluster that has counted further brings xids that are yet to come.
+#[tokio::test]
+async fn a_log_that_was_restored_into_a_younger_cluster_is_watched_and_cleared() {
+    let app = App::start().await;
+    let ada = app.person("ada-uid");
+    app.sql("update mayfly.change_log set swept_xid = '5000000000000', swept_sequence = 7").await;
+    app.sql(
+        "insert into mayfly.change (xid, topic, key)
+         select '5000000000001', 'user.profile/ada-uid', 'ada-uid' from generate_series(1, 3)",
+    )
+    .await;
+    let mut watching = Watching::begin(&ada, &[]).await;
+    assert_eq!(watching.until_caught_up().await, [gone("ada-uid")]);
+    let created = create(&ada, "ada").await;
+    assert_eq!(watching.next().await, told(&created));
+
+    let left = "select count(*) from mayfly.change where xid > '5000000000000'";
+    until("what was restored is dropped", LIMIT, || async { app.sql_count(left).await == 0 }).await;
+    let as_new = "select count(*) from mayfly.change_log where swept_xid = '0'";
+    assert_eq!(app.sql_count(as_new).await, 1);
+    let mut resumed = Watching::resume(&ada, &[], &watching.cursor).await.unwrap();
+    assert_eq!(resumed.until_caught_up().await, []);
+}
+
+/// Transactions that write nothing commit without a word to the disk: a crash forgets them.
+#[tokio::test]
+async fn an_xid_that_is_given_out_again_after_a_crash_is_not_overlooked() {
+    let app = App::start().await;
+    let ada = app.person("ada-uid");
+    ada.creates_public_profile("ada").await;
+    for _ in 0..3 {
+        app.sql("select pg_current_xact_id()").await;
+    }
+    settles(&app).await;
+    let mut watching = Watching::begin(&ada, &[]).await;
+    assert_eq!(watching.until_caught_up().await.len(), 1);
+
+    let etag = "00000000-0000-4000-8000-00000000000d";
+    app.sql(&format!(
+        "with changed as (
+             update mayfly_user.profile set etag = '{etag}' where user_id = 'ada-uid'
+         )
+         insert into mayfly.change (xid, topic, key, payload)
+         select (1 + xid::text::bigint)::text::xid8, topic, key, uuid_send('{etag}')
+         from mayfly.change
+         where key = 'ada-uid'"
+    ))
+    .await;
+    let mut resumed = Watching::resume(&ada, &[], &watching.cursor).await.unwrap();
+    for watching in [&mut resumed, &mut watching] {
+        assert_eq!(watching.next_change().await, Told::Profile("ada-uid".into(), etag.into()));
+    }
 }

@@ -75,8 +75,8 @@ async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
 
 fn code(error: &Error) -> u8 {
     match error {
-        Error::Settings(_) | Error::Env(_) | Error::DatabaseUrl => EX_CONFIG,
-        Error::RemoteDatabase | Error::FreshRemote | Error::NoWorkspace => EX_USAGE,
+        Error::Settings(_) | Error::Env(_) | Error::DatabaseUrl { .. } => EX_CONFIG,
+        Error::RemoteDatabase { .. } | Error::FreshRemote | Error::NoWorkspace => EX_USAGE,
         Error::Panicked(_) => EX_SOFTWARE,
         _ => EX_UNAVAILABLE,
     }

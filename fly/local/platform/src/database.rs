@@ -31,14 +31,13 @@ enum Whose {
 }
 
 impl Database {
-    /// Brings the database up to date: the one of `given` and, past any pooler, `direct`, or else
-    /// [`DATABASE`] in the local cluster.
+    /// Brings the database up to date: the one of the URL of `given` and of the second that leads
+    /// past its pooler, if there is one, or else [`DATABASE`] in the local cluster.
     pub(crate) async fn prepare(
         postgres: &Postgres,
-        given: Option<&str>,
-        direct: Option<&str>,
+        given: Option<(&str, Option<&str>)>,
     ) -> Result<Self, Error> {
-        let database = if let Some(url) = given {
+        let database = if let Some((url, direct)) = given {
             let (owner_url, runtime_url) = (direct.unwrap_or(url).to_owned(), url.to_owned());
             Self { owner_url, runtime_url, whose: Whose::Given }
         } else {

@@ -47,12 +47,18 @@ pub enum Error {
         #[source]
         cause: io::Error,
     },
-    /// `DATABASE_URL` is not a URL of Postgres. It may hold a password, so it is not repeated.
-    #[error("DATABASE_URL is not of the form postgres://user:password@host:port/database")]
-    DatabaseUrl,
+    /// It is not a URL of Postgres. It may hold a password, so it is not repeated.
+    #[error("{name} is not of the form postgres://user:password@host:port/database")]
+    DatabaseUrl {
+        /// The variable.
+        name: &'static str,
+    },
     /// The database is not on this machine.
-    #[error("DATABASE_URL is not on this machine; if it is meant, add --remote-database")]
-    RemoteDatabase,
+    #[error("{name} is not on this machine; if it is meant, add --remote-database")]
+    RemoteDatabase {
+        /// The variable.
+        name: &'static str,
+    },
     /// The database is not ours to empty.
     #[error(
         "--fresh empties the local cluster only; unset DATABASE_URL, or drop its schemas yourself"

@@ -10,6 +10,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use crate::{
     Error,
     database::Database,
+    running::direct_url,
     watch::{Program, Watched},
 };
 
@@ -40,7 +41,7 @@ impl Decided {
     fn settings(&self, env: &Env) -> Vec<(&'static str, String)> {
         let Self { address, internal_address, database, project, .. } = self;
         let Self { keys_url, issuer_url, service_issuer, service_account, .. } = self;
-        let direct_url = env.get("DATABASE_DIRECT_URL").unwrap_or(&database.runtime_url);
+        let direct_url = direct_url(env).unwrap_or(&database.runtime_url);
         vec![
             ("LISTEN_ADDR", address.to_string()),
             ("METRICS_ADDR", internal_address.to_string()),

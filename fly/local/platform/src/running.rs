@@ -4,14 +4,12 @@ use std::{
     fs::File,
     io,
     net::{Ipv4Addr, SocketAddr},
-    str::FromStr,
 };
 
 use ::issuer::Issuer;
 use ::postgres::Postgres;
 use ::settings::Env;
 use clock::Clock;
-use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -51,7 +49,7 @@ impl Running {
     /// Starts everything.
     pub async fn start(options: &Options) -> Result<Self, Error> {
         let env = Env::of_process()?;
-        check_database_url(options, &env)?;
+        check_database_urls(options, &env)?;
         let lock = lock(&options.data())?;
         let issuer_listener = bind(options.issuer_port, "--issuer-port").await?;
         // These two are bound by the functions, once there is a database; a conflict is told now.
@@ -78,8 +76,7 @@ impl Running {
         let (postgres, issuer) = (database?, issuer?);
         let served = Served::start(&issuer, issuer_listener)?;
 
-        let (given, direct) = (env.get("DATABASE_URL"), env.get("DATABASE_DIRECT_URL"));
-        let database = Database::prepare(&postgres, given, direct).await?;
+        let database = Database::prepare(&postgres, given(&env)).await?;
         let service_account = tokio::task::spawn_blocking({
             let (issuer, url) = (issuer.clone(), served.url());
             move || issuer.service_account(&url)
@@ -129,20 +126,40 @@ async fn bind(port: u16, option: &'static str) -> Result<TcpListener, Error> {
     })
 }
 
-fn check_database_url(options: &Options, env: &Env) -> Result<(), Error> {
-    let Some(url) = env.get("DATABASE_URL") else {
+/// The URLs of a database that was given: where its queries go, and where its migrations do.
+fn given(env: &Env) -> Option<(&str, Option<&str>)> {
+    let url = env.get("DATABASE_URL")?;
+    Some((url, direct_url(env)))
+}
+
+/// `DATABASE_DIRECT_URL`, of which alone nothing follows: it leads past the pooler of another URL.
+pub(crate) fn direct_url(env: &Env) -> Option<&str> {
+    env.get("DATABASE_URL").and_then(|_url| env.get("DATABASE_DIRECT_URL"))
+}
+
+fn check_database_urls(options: &Options, env: &Env) -> Result<(), Error> {
+    let Some((url, direct)) = given(env) else {
         return Ok(());
     };
     if options.beginning == Beginning::Fresh {
         return Err(Error::FreshRemote);
     }
+    check_database_url(options, "DATABASE_URL", url)?;
+    direct.map_or(Ok(()), |url| check_database_url(options, "DATABASE_DIRECT_URL", url))
+}
+
+fn check_database_url(options: &Options, name: &'static str, url: &str) -> Result<(), Error> {
     let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    let parsed = PgConnectOptions::from_str(url).ok().filter(|_parsed| is_postgres);
-    let parsed = parsed.ok_or(Error::DatabaseUrl)?;
+    let parsed = schema::options(url).ok().filter(|_parsed| is_postgres);
+    let parsed = parsed.ok_or(Error::DatabaseUrl { name })?;
     let host = parsed.get_host();
     let is_local = parsed.get_socket().is_some()
         || host.starts_with('/')
         || host == "localhost"
         || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-    if is_local || options.is_remote_database { Ok(()) } else { Err(Error::RemoteDatabase) }
+    if is_local || options.is_remote_database {
+        Ok(())
+    } else {
+        Err(Error::RemoteDatabase { name })
+    }
 }
