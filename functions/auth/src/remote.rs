@@ -260,14 +260,15 @@ impl Toolkit {
         Ok(self.administer(call, "update", &message).await?.said_time)
     }
 
-    /// Has nobody sign in as an account, or lets them again.
-    pub(crate) async fn set_disabled(
-        &self,
-        call: &Call,
-        user_id: &UserId,
-        is_disabled: bool,
-    ) -> Result<(), Error> {
-        let message = json!({"localId": user_id.as_str(), "disableUser": is_disabled});
+    /// Has nobody sign in as an account.
+    pub(crate) async fn disable(&self, call: &Call, user_id: &UserId) -> Result<(), Error> {
+        let message = json!({"localId": user_id.as_str(), "disableUser": true});
+        self.administer(call, "update", &message).await.map(drop)
+    }
+
+    /// Lets them again.
+    pub(crate) async fn enable(&self, call: &Call, user_id: &UserId) -> Result<(), Error> {
+        let message = json!({"localId": user_id.as_str(), "disableUser": false});
         self.administer(call, "update", &message).await.map(drop)
     }
 

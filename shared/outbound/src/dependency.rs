@@ -9,7 +9,7 @@ use call::Call;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
-    Error, Settings, breaker::Verdict, budget::Budget, gate::Gate, pushback::Pushback,
+    Error, Sent, Settings, breaker::Verdict, budget::Budget, gate::Gate, pushback::Pushback,
     schedule::Schedule, series::Series,
 };
 
@@ -116,7 +116,7 @@ impl Dependency {
         let deadline = call.deadline.unwrap_or(now + CALL_MAX);
         if deadline.saturating_duration_since(now) < LEFT_MIN {
             self.series.too_late.inc();
-            return Err(self.too_late(false));
+            return Err(self.too_late(Sent::Nothing));
         }
         Ok(deadline - HOP_MARGIN)
     }
@@ -124,15 +124,17 @@ impl Dependency {
     /// Tries again what may be tried again, while there is time and the budget allows it.
     async fn retried<E: Errand>(&self, end: Instant, errand: &E) -> Result<E::Answer, Error> {
         let mut schedule = Schedule::new();
-        let (mut previous, mut has_left) = (0, false);
+        let (mut previous, mut sent) = (0, Sent::Nothing);
         loop {
             let Failed { error, again, .. } = match self.guarded(previous, end, errand).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
             // What is not sent in the end may have been sent at first.
-            has_left |= error.may_have_left();
-            let error = error.with_left(has_left);
+            if error.may_have_left() {
+                sent = Sent::Perhaps;
+            }
+            let error = error.with_sent(sent);
             // Asked of the schedule even if the dependency names its own time: it counts the tries.
             let wait = match (again, schedule.next()) {
                 (Again::Never, _) | (_, None) => return Err(error),
@@ -162,8 +164,8 @@ impl Dependency {
         let permit = self.gate.admit().map_err(|rejected| {
             self.series.breaker_open.inc();
             let retry_in = rejected.until.saturating_duration_since(Instant::now());
-            let (dependency, has_left) = (self.name, false);
-            let error = Error::BreakerOpen { dependency, retry_in, has_left };
+            let (dependency, sent) = (self.name, Sent::Nothing);
+            let error = Error::BreakerOpen { dependency, retry_in, sent };
             Failed { error, verdict: Verdict::Unknown, again: Again::Never }
         })?;
         // Retries are measured by what goes out, not by what was asked for.
@@ -199,7 +201,7 @@ impl Dependency {
         let is_fair = attempt.given >= FAIR_MIN.min(self.settings.attempt_max);
         let verdict = if is_fair { Verdict::Ill } else { Verdict::Unknown };
         if attempt.end == attempt.call_end {
-            return Failed { error: self.too_late(true), verdict, again: Again::Never };
+            return Failed { error: self.too_late(Sent::Perhaps), verdict, again: Again::Never };
         }
         self.unavailable(verdict, Again::Scheduled, "the attempt took too long")
     }
@@ -209,7 +211,7 @@ impl Dependency {
     pub(crate) fn crowded(&self, attempt: Attempt) -> Failed {
         let (verdict, again) = (Verdict::Unknown, Again::Never);
         if attempt.end == attempt.call_end {
-            return Failed { error: self.too_late(false), verdict, again };
+            return Failed { error: self.too_late(Sent::Nothing), verdict, again };
         }
         self.unavailable(verdict, again, "too many calls to it are under way").unsent()
     }
@@ -226,13 +228,13 @@ impl Dependency {
             Again::Scheduled | Again::Never => None,
         };
         let cause = cause.into();
-        let (dependency, has_left) = (self.name, true);
-        let error = Error::Unavailable { dependency, retry_in, has_left, cause };
+        let (dependency, sent) = (self.name, Sent::Perhaps);
+        let error = Error::Unavailable { dependency, retry_in, sent, cause };
         Failed { error, verdict, again }
     }
 
-    fn too_late(&self, has_left: bool) -> Error {
-        Error::DeadlineExceeded { dependency: self.name, has_left }
+    fn too_late(&self, sent: Sent) -> Error {
+        Error::DeadlineExceeded { dependency: self.name, sent }
     }
 
     fn budget<T>(&self, ask: impl FnOnce(&mut Budget) -> T) -> T {
@@ -243,7 +245,7 @@ impl Dependency {
 impl Failed {
     /// The same, of an attempt that did not leave the process.
     pub(crate) fn unsent(self) -> Self {
-        Self { error: self.error.with_left(false), ..self }
+        Self { error: self.error.with_sent(Sent::Nothing), ..self }
     }
 }
 

@@ -8,6 +8,15 @@ use tonic::{Code, Status};
 /// A dependency may name any time to come back at; our own callers are told no longer one than this.
 const RETRY_IN_MAX: Duration = Duration::from_hours(1);
 
+/// Whether anything of a call went out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sent {
+    /// It is known that nothing did.
+    Nothing,
+    /// It may have.
+    Perhaps,
+}
+
 /// Why there is no answer. Each names the dependency, for the log; a caller is told neither.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -17,7 +26,7 @@ pub enum Error {
         /// Who was to be called.
         dependency: &'static str,
         /// Whether an attempt may have gone out.
-        has_left: bool,
+        sent: Sent,
     },
     /// It has failed often, and is left alone. Nothing was sent, unless an earlier attempt was.
     #[error("{dependency} has failed often and is left alone")]
@@ -27,7 +36,7 @@ pub enum Error {
         /// When it may be worth calling again.
         retry_in: Duration,
         /// Whether an earlier attempt may have gone out.
-        has_left: bool,
+        sent: Sent,
     },
     /// It does not answer, or says that it cannot, after as many attempts as were allowed.
     #[error("{dependency} is unavailable")]
@@ -37,7 +46,7 @@ pub enum Error {
         /// When it wants to be called again, if it said so.
         retry_in: Option<Duration>,
         /// Whether an attempt may have gone out.
-        has_left: bool,
+        sent: Sent,
         /// What the last attempt came to.
         #[source]
         cause: Cause,
@@ -101,20 +110,20 @@ impl Error {
     /// It has not where this is known for sure.
     pub fn may_have_left(&self) -> bool {
         match self {
-            Self::DeadlineExceeded { has_left, .. }
-            | Self::BreakerOpen { has_left, .. }
-            | Self::Unavailable { has_left, .. } => *has_left,
+            Self::DeadlineExceeded { sent, .. }
+            | Self::BreakerOpen { sent, .. }
+            | Self::Unavailable { sent, .. } => *sent == Sent::Perhaps,
             Self::Refused { .. } | Self::TooLarge { .. } => true,
             Self::TransactionOpen { .. } | Self::Unsendable { .. } => false,
         }
     }
 
     /// The same, of a call or an attempt of which it is known whether it may have left.
-    pub(crate) fn with_left(mut self, left: bool) -> Self {
+    pub(crate) fn with_sent(mut self, now: Sent) -> Self {
         match &mut self {
-            Self::DeadlineExceeded { has_left, .. }
-            | Self::BreakerOpen { has_left, .. }
-            | Self::Unavailable { has_left, .. } => *has_left = left,
+            Self::DeadlineExceeded { sent, .. }
+            | Self::BreakerOpen { sent, .. }
+            | Self::Unavailable { sent, .. } => *sent = now,
             Self::Refused { .. }
             | Self::TooLarge { .. }
             | Self::TransactionOpen { .. }

@@ -51,7 +51,7 @@ use crate::{dependency::Dependency, series::Families};
 pub mod fuzzing;
 
 pub use crate::{
-    error::{Error, Told},
+    error::{Error, Sent, Told},
     function::Function,
     http_client::{ANSWER_BYTES_MAX, Answer, Http},
     link::Link,

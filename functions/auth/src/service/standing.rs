@@ -30,7 +30,7 @@ impl AuthService {
             self.note(&tx, call, Event::of_person(What::UserDisabled, of)).await
         };
         self.context.pool.transaction(disable).await?;
-        self.toolkit.set_disabled(call, of, true).await.map_err(Fault::from)?;
+        self.toolkit.disable(call, of).await.map_err(Fault::from)?;
 
         Ok(Response::new(DisableUserResponse {}))
     }
@@ -43,7 +43,7 @@ impl AuthService {
         let (call, of) = (&call, &UserId::parse(&user_id).ok_or(Reason::NotFound)?);
 
         // Here last, for the same reason.
-        self.toolkit.set_disabled(call, of, false).await.map_err(Fault::from)?;
+        self.toolkit.enable(call, of).await.map_err(Fault::from)?;
         let enable = |tx: Tx| async move {
             self.context.revocations.enable(&tx, of).await?;
             self.note(&tx, call, Event::of_person(What::UserEnabled, of)).await
