@@ -136,18 +136,11 @@ impl Rpcs for AuthService {
         self.sets_roles(request).await
     }
 
-    async fn disable_user(
+    async fn set_disabled(
         &self,
-        request: Request<v1::DisableUserRequest>,
-    ) -> Answer<v1::DisableUserResponse> {
-        self.disables_user(request).await
-    }
-
-    async fn enable_user(
-        &self,
-        request: Request<v1::EnableUserRequest>,
-    ) -> Answer<v1::EnableUserResponse> {
-        self.enables_user(request).await
+        request: Request<v1::SetDisabledRequest>,
+    ) -> Answer<v1::SetDisabledResponse> {
+        self.sets_disabled(request).await
     }
 
     async fn create_api_client(

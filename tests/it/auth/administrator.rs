@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 use issuer::Issuer;
 use proto::{
     auth::v1::{
-        DisableUserRequest, EnableUserRequest, GetRolesRequest, ListSessionsRequest,
-        RefreshTokenRequest, RevokeAllSessionsRequest, SetRolesRequest,
+        GetRolesRequest, ListSessionsRequest, RefreshTokenRequest, RevokeAllSessionsRequest,
+        SetDisabledRequest, SetRolesRequest,
     },
     user::v1::WatchProfilesRequest,
 };
@@ -40,6 +40,11 @@ async fn sets(admin: &Person, user_id: &str, roles: &[&str]) -> Result<(), Statu
     let roles = roles.iter().map(ToString::to_string).collect();
     let request = SetRolesRequest { user_id: user_id.to_owned(), roles };
     admin.auth().set_roles(request).await.map(drop)
+}
+
+async fn disables(admin: &Person, user_id: &str) -> Result<(), Status> {
+    let request = SetDisabledRequest { user_id: user_id.to_owned(), disabled: true };
+    admin.auth().set_disabled(request).await.map(drop)
 }
 
 /// Ends all sign-ins; whether Firebase was told.
@@ -307,23 +312,23 @@ async fn whoever_is_disabled_is_out_everywhere_until_they_are_enabled() {
     let user_id = tokens.user_id;
     let lists = async || ada.auth().list_sessions(ListSessionsRequest::default()).await;
 
-    let disable = |user_id: &str| DisableUserRequest { user_id: user_id.to_owned() };
-    root.auth().disable_user(disable(&user_id)).await.unwrap();
+    disables(&root, &user_id).await.unwrap();
     assert_eq!(refusal(lists().await), unauthenticated("TOKEN_REVOKED"));
     let outcome = tries(&app, &email, super::PASSWORD).await;
     assert_eq!(refusal(outcome), unauthenticated("CREDENTIALS_INVALID"));
     let refused = refusal(refresh(&app, &tokens.refresh_token).await);
     assert_eq!(refused, unauthenticated("TOKEN_REVOKED"));
     // Asked again it is so already.
-    root.auth().disable_user(disable(&user_id)).await.unwrap();
+    disables(&root, &user_id).await.unwrap();
 
-    root.auth().enable_user(EnableUserRequest { user_id }).await.unwrap();
+    let request = SetDisabledRequest { user_id, disabled: false };
+    root.auth().set_disabled(request).await.unwrap();
     lists().await.unwrap();
     tries(&app, &email, super::PASSWORD).await.unwrap();
 
-    let nobody = root.auth().disable_user(disable("nobody")).await.unwrap_err();
+    let nobody = disables(&root, "nobody").await.unwrap_err();
     assert_eq!(nobody.code(), Code::NotFound, "{nobody:?}");
-    let own = told(&root.auth().disable_user(disable("root-admin")).await.unwrap_err());
+    let own = told(&disables(&root, "root-admin").await.unwrap_err());
     assert_eq!((own.code, own.fields), (Code::InvalidArgument, vec!["user_id".to_owned()]));
 }
 
@@ -334,8 +339,7 @@ async fn whoever_cannot_be_disabled_at_firebase_is_out_here() {
     let root = with_role(&app, "root-admin", "admin");
     let (ada, tokens) = signed_in(&app, &account()).await;
     front.refuses("accounts:update", "INTERNAL");
-    let request = DisableUserRequest { user_id: tokens.user_id };
-    root.auth().disable_user(request).await.unwrap_err();
+    disables(&root, &tokens.user_id).await.unwrap_err();
     let outcome = ada.auth().list_sessions(ListSessionsRequest::default()).await;
     assert_eq!(refusal(outcome), unauthenticated("TOKEN_REVOKED"));
 }

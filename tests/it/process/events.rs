@@ -7,10 +7,10 @@ use clock::Clock;
 use futures_util::future::join_all;
 use issuer::Issuer;
 use proto::auth::v1::{
-    CreateApiClientRequest, DeleteApiClientRequest, DisableUserRequest, EnableUserRequest,
-    ExchangeApiKeyRequest, ListSessionsRequest, RefreshTokenRequest, RegisterRequest,
-    RevokeAllSessionsRequest, RevokeSessionRequest, RotateApiClientSecretRequest,
-    SendPasswordResetRequest, SetRolesRequest, SignInRequest, SignOutRequest, Tokens,
+    CreateApiClientRequest, DeleteApiClientRequest, ExchangeApiKeyRequest, ListSessionsRequest,
+    RefreshTokenRequest, RegisterRequest, RevokeAllSessionsRequest, RevokeSessionRequest,
+    RotateApiClientSecretRequest, SendPasswordResetRequest, SetDisabledRequest, SetRolesRequest,
+    SignInRequest, SignOutRequest, Tokens,
 };
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
@@ -122,9 +122,10 @@ impl Scene {
         let email = self.account("is-disabled");
         let user_id = self.signs_in(&email).await.1.user_id;
         let admin = self.admin();
-        let request = DisableUserRequest { user_id: user_id.clone() };
-        admin.auth().disable_user(request).await.unwrap();
-        admin.auth().enable_user(EnableUserRequest { user_id }).await.unwrap();
+        for disabled in [true, false] {
+            let request = SetDisabledRequest { user_id: user_id.clone(), disabled };
+            admin.auth().set_disabled(request).await.unwrap();
+        }
     }
 
     async fn machines(&mut self) {
