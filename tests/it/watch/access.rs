@@ -4,7 +4,7 @@ use proto::user::v1::{Visibility, WatchProfilesRequest};
 use tests::App;
 use tonic::Code;
 
-use super::{Told, Watching, create, delete, gone, say, show, told};
+use super::{Told, Watching, create, delete, gone, say, settles, show, told};
 
 #[tokio::test]
 async fn a_private_profile_and_a_missing_one_are_told_alike() {
@@ -74,11 +74,13 @@ async fn what_was_public_is_not_told_once_it_is_private() {
     say(&ada, "seen by nobody").await;
     show(&ada, Visibility::Private).await;
     say(&ada, "to myself").await;
+    settles(&app).await;
     let mut resumed = Watching::resume(&bob, &["ada-uid"], &cursor).await.unwrap();
     assert_eq!(resumed.until_caught_up().await, [gone("ada-uid")]);
 
     // Deleted while private, it is gone for those as well who saw it public last.
     delete(&ada).await;
+    settles(&app).await;
     let mut resumed = Watching::resume(&bob, &["ada-uid"], &cursor).await.unwrap();
     assert_eq!(resumed.until_caught_up().await, [gone("ada-uid")]);
 }
