@@ -246,6 +246,7 @@ async fn a_transaction_that_fails_leaves_nothing_and_keeps_its_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_in_each_others_way_are_tried_again_and_lose_nothing() {
     let bench = bench(&[]).await;
+    bench.database.sql("alter table mayfly_user.zebra drop constraint zebra_small").await;
     let tries = std::sync::Arc::new(AtomicUsize::new(0));
     let mut writers = JoinSet::new();
     for _ in 0..6 {
@@ -271,7 +272,6 @@ async fn writers_in_each_others_way_are_tried_again_and_lose_nothing() {
             counted
         });
     }
-    bench.database.sql("alter table mayfly_user.zebra drop constraint zebra_small").await;
     let counted: i64 = writers.join_all().await.into_iter().sum();
     let kept = "select small::bigint from mayfly_user.zebra where id = 2";
     assert_eq!(bench.database.number(kept).await, counted);
