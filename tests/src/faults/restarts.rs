@@ -19,7 +19,7 @@ use tonic::Status;
 use super::{
     Case, Field, Seen,
     field::{person, token},
-    writers::{Tally, Writers, create, effects, is_unavailable},
+    writers::{Tally, Writers, causes, create, effects, is_unavailable},
     writes::{Lock, number},
 };
 use crate::{Person, Server, until};
@@ -187,7 +187,8 @@ async fn call_at_100(
 
 fn count(errors: &mut BTreeMap<String, u64>, outcome: Result<(), Status>) {
     if let Err(status) = outcome {
-        *errors.entry(format!("{:?}: {}", status.code(), status.message())).or_default() += 1;
+        let (code, message) = (status.code(), status.message());
+        *errors.entry(format!("{code:?}: {message} {}", causes(&status))).or_default() += 1;
     }
 }
 
