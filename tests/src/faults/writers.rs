@@ -90,14 +90,7 @@ pub(super) async fn create(person: &Person, name: &str) -> Result<Response<Profi
 
 /// Whether a client may try again: told so, or cut off, which gRPC's own clients call the same.
 pub(super) fn is_unavailable(status: &Status) -> bool {
-    status.code() == Code::Unavailable || is_cut_off(status) || has_met_a_goodbye(status)
-}
-
-/// Whether a connection was told to go just as the call was begun on it, so that it was not sent:
-/// tonic calls that internal, and gRPC's own clients try again without a word.
-fn has_met_a_goodbye(status: &Status) -> bool {
-    let is_ours = !status.details().is_empty();
-    status.code() == Code::Internal && !is_ours && causes(status).contains("NO_ERROR")
+    status.code() == Code::Unavailable || is_cut_off(status)
 }
 
 /// What a status comes from, as far as its own client tells.
