@@ -7,7 +7,7 @@ mod function;
 mod hops;
 mod services;
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use ::http::HeaderMap;
 use call::{Call, RequestId};
@@ -54,7 +54,11 @@ impl Bench {
     }
 
     fn function(&self, stub: &Stub) -> Function {
-        self.outbound.function("stub", format!("http://{}", stub.address).parse().unwrap())
+        self.function_at(stub.address)
+    }
+
+    fn function_at(&self, address: SocketAddr) -> Function {
+        self.outbound.function("stub", format!("http://{address}").parse().unwrap())
     }
 
     /// A series of the stub's, which must be there.

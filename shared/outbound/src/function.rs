@@ -37,6 +37,9 @@ const CALLS_MAX: usize = 100;
 /// How much sooner than the attempt the wait for a place ends, so that it is known what ended.
 const PLACE_MARGIN: Duration = Duration::from_millis(2);
 
+/// How often one attempt is begun, where the function did not see the call.
+const BEGINNINGS_MAX: u32 = 2;
+
 /// A client of one function. Clones share its connection.
 #[derive(Clone)]
 pub struct Function {
@@ -199,6 +202,21 @@ fn is_of_the_wire(status: &Status) -> bool {
     causes(status).any(<dyn std::error::Error>::is::<hyper::Error>)
 }
 
+/// Whether the function did not see the call: it never left us, or met the goodbye of a connection,
+/// or was refused, behind which nothing is processed (RFC 9113, 6.8 and 8.7).
+fn is_unbegun(status: &Status) -> bool {
+    causes(status).any(|cause| {
+        cause.downcast_ref().is_some_and(hyper::Error::is_canceled)
+            || cause.downcast_ref().is_some_and(is_unprocessed)
+    })
+}
+
+fn is_unprocessed(error: &h2::Error) -> bool {
+    let is = |reason| error.is_remote() && error.reason() == Some(reason);
+    (error.is_go_away() && is(h2::Reason::NO_ERROR))
+        || (error.is_reset() && is(h2::Reason::REFUSED_STREAM))
+}
+
 fn causes(status: &Status) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     let first = std::error::Error::source(status);
     std::iter::successors(first, |error| error.source())
@@ -226,10 +244,19 @@ where
     async fn attempt(&self, attempt: Attempt) -> Result<Response<A>, Failed> {
         let _place = self.function.place(attempt).await?;
         let token = self.function.token().await?;
-        let channel = self.function.channel();
-        let link = Link::new(channel, Arc::clone(&self.sent), attempt).showing(token);
-        let outcome = (self.rpc)(link, Request::new(self.message.clone())).await;
-        outcome.map_err(|status| self.function.failed(status, attempt))
+        let mut beginnings = 1;
+        // A call that was not begun is begun again at once, whatever its contract says of repeats,
+        // and is no retry: gRPC's own clients do the same (its proposal A6, transparent retries).
+        loop {
+            let link = Link::new(self.function.channel(), Arc::clone(&self.sent), attempt);
+            let request = Request::new(self.message.clone());
+            match (self.rpc)(link.showing(token.clone()), request).await {
+                Err(status) if is_unbegun(&status) && beginnings < BEGINNINGS_MAX => {
+                    beginnings += 1
+                }
+                outcome => return outcome.map_err(|status| self.function.failed(status, attempt)),
+            }
+        }
     }
 
     fn is_repeatable(&self) -> bool {

@@ -1,6 +1,9 @@
 //! Calls to functions of ours.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use call::{Call, IdempotencyKey};
@@ -13,7 +16,13 @@ use proto::user::v1::{
     CreateProfileRequest, GetProfileRequest, Profile, user_service_client::UserServiceClient,
 };
 use tests::{until, world};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::Instant,
+};
+use tokio_util::task::TaskTracker;
 use tonic::{Code, Status};
 
 use super::{Bench, MS, PATIENCE, REQUEST_ID, Reply, Seen, Stub, TRACEPARENT, within};
@@ -174,11 +183,66 @@ async fn a_connection_that_breaks_is_made_anew() {
 
 #[tokio::test]
 async fn a_stream_that_is_reset_is_no_answer() {
-    let stub = Stub::grpc(|number| if number == 0 { Reply::Reset } else { Reply::Profile }).await;
+    let stub = Stub::grpc(resets_first(h2::Reason::INTERNAL_ERROR)).await;
     let bench = Bench::new();
     get(&bench.function(&stub), &within(PATIENCE)).await.unwrap();
     assert_eq!(stub.count(), 2);
     assert_eq!(bench.counted(FAILED), 1);
+}
+
+fn resets_first(reason: h2::Reason) -> impl Fn(usize) -> Reply {
+    move |number| if number == 0 { Reply::Reset(reason) } else { Reply::Profile }
+}
+
+#[tokio::test]
+async fn a_call_that_the_function_has_not_seen_is_made_again_without_a_key() {
+    let stub = Stub::grpc(resets_first(h2::Reason::REFUSED_STREAM)).await;
+    let bench = Bench::new();
+    create(&bench.function(&stub), &within(PATIENCE)).await.unwrap();
+    assert_eq!((stub.count(), bench.counted(FAILED)), (2, 0));
+    let previous = stub.seen()[1].header("grpc-previous-rpc-attempts").map(str::to_owned);
+    assert_eq!(previous, None, "it is no retry");
+
+    let stub = Stub::grpc(|_number| Reply::Reset(h2::Reason::REFUSED_STREAM)).await;
+    create(&bench.function(&stub), &within(PATIENCE)).await.unwrap_err();
+    assert_eq!(stub.count(), 2, "and that has an end");
+}
+
+#[tokio::test]
+async fn a_call_that_crosses_a_goodbye_is_made_again_without_a_key() {
+    let stub = Stub::grpc(|_number| Reply::Profile).await;
+    let bench = Bench::new();
+    let function = bench.function_at(says_goodbye_first(stub.address).await);
+    create(&function, &within(PATIENCE)).await.unwrap();
+    assert_eq!((stub.count(), bench.counted(FAILED)), (1, 0));
+}
+
+/// A way to `address` whose first connection takes no call, and says so when one has come.
+async fn says_goodbye_first(address: SocketAddr) -> SocketAddr {
+    /// A client's first frame with headers, behind its preface and its settings.
+    const HEADERS: u8 = 1;
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    /// The last stream that is taken: none. The reason: none.
+    const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let way = listener.local_addr().unwrap();
+    TaskTracker::new().spawn(async move {
+        let (mut first, _peer) = listener.accept().await.unwrap();
+        first.write_all(&SETTINGS).await.unwrap();
+        first.read_exact(&mut [0; 24]).await.unwrap();
+        let mut head = [0; 9];
+        while head[3] != HEADERS {
+            first.read_exact(&mut head).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; usize::try_from(length).unwrap()];
+            first.read_exact(&mut payload).await.unwrap();
+        }
+        first.write_all(&GOAWAY).await.unwrap();
+        let (mut second, _peer) = listener.accept().await.unwrap();
+        let mut onward = TcpStream::connect(address).await.unwrap();
+        copy_bidirectional(&mut second, &mut onward).await
+    });
+    way
 }
 
 #[tokio::test]

@@ -41,8 +41,8 @@ pub(super) enum Reply {
     Hang,
     /// The end of the connection.
     Cut,
-    /// The end of the stream, with HTTP/2's own code for an error.
-    Reset,
+    /// The end of the stream, with a code of HTTP/2.
+    Reset(h2::Reason),
 }
 
 /// Answers the request of this number, counted from 0.
@@ -178,7 +178,7 @@ async fn serve(stream: TcpStream, told: Arc<Told>) {
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-async fn answer(told: &Told, parts: Parts, cut: &Notify) -> io::Result<Response<Body>> {
+async fn answer(told: &Told, parts: Parts, cut: &Notify) -> Result<Response<Body>, h2::Error> {
     let number = {
         let mut seen = told.seen.lock().unwrap();
         seen.push(Seen { at: Instant::now(), parts });
@@ -206,7 +206,7 @@ async fn answer(told: &Told, parts: Parts, cut: &Notify) -> io::Result<Response<
         }
         Reply::Profile => with(200, &[("content-type", "application/grpc")], profile()),
         Reply::Hang => pending().await,
-        Reply::Reset => Err(io::Error::other("told to")),
+        Reply::Reset(reason) => Err(reason.into()),
         Reply::Cut => {
             cut.notify_one();
             pending().await
