@@ -188,7 +188,8 @@ async fn call_at_100(
 fn count(errors: &mut BTreeMap<String, u64>, outcome: Result<(), Status>) {
     if let Err(status) = outcome {
         let (code, message) = (status.code(), status.message());
-        *errors.entry(format!("{code:?}: {message} {}", causes(&status))).or_default() += 1;
+        let causes: Vec<_> = causes(&status).map(|cause| format!("{cause:?}")).collect();
+        *errors.entry(format!("{code:?}: {message} {}", causes.join(", "))).or_default() += 1;
     }
 }
 
