@@ -19,10 +19,7 @@ use revocation::Revocations;
 use tonic::body::Body;
 use tower::Service;
 
-use crate::{
-    BoxError, Request, Response,
-    tenure::{Tenure, TenureBody},
-};
+use crate::{BoxError, Request, Response, body::Ending, tenure::Tenure};
 
 /// A known caller that may not call this.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +170,7 @@ async fn for_as_long_as(
     if response.body().is_end_stream() {
         return Ok(response);
     }
-    Ok(response.map(|body| Body::new(TenureBody::new(body, tenure))))
+    Ok(response.map(|body| Body::new(Ending::new(body, tenure))))
 }
 
 // === impl Authenticate ===

@@ -12,10 +12,9 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use call::{Call, TimeoutError, timeout};
 use fault::Reason;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use pin_project_lite::pin_project;
 use proto::{Kind, Method};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -23,7 +22,10 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, body::Body};
 use tower::Service;
 
-use crate::{BoxError, Request, Response};
+use crate::{
+    BoxError, Request, Response,
+    body::{End, Ending},
+};
 
 /// A path that is in no contract gets no more time than it takes to say so.
 const UNKNOWN_METHOD_MAX: Duration = Duration::from_secs(1);
@@ -176,7 +178,7 @@ where
             // The one message of a unary answer is there; a stream goes on until it is over.
             return Poll::Ready(outcome.map(|response| match this.stream.take() {
                 Some(ends) if !response.body().is_end_stream() => {
-                    response.map(|inner| Body::new(DeadlineBody::new(inner, ends)))
+                    response.map(|inner| Body::new(Ending::new(inner, StreamEnd::new(ends))))
                 }
                 _ => response,
             }));
@@ -193,26 +195,26 @@ where
     }
 }
 
-/// A stream that ends when its time is over, idle or not.
-struct DeadlineBody {
-    inner: Option<Body>,
+/// What ends a stream once it is there.
+struct StreamEnd {
     sleep: Pin<Box<Sleep>>,
     then: Reason,
     drain: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
-impl DeadlineBody {
-    fn new(inner: Body, ends: Ends) -> Self {
+impl StreamEnd {
+    fn new(ends: Ends) -> Self {
         Self {
-            inner: Some(inner),
             sleep: Box::pin(sleep_until(ends.deadline)),
             then: ends.then,
             drain: Some(Box::pin(ends.drain.cancelled_owned())),
         }
     }
+}
 
-    /// Whether the time is over; the drain brings the end near.
-    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+impl End for StreamEnd {
+    /// When its time is over; the drain brings that near.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
         let is_draining =
             self.drain.as_mut().is_some_and(|drain| drain.as_mut().poll(cx).is_ready());
         if is_draining {
@@ -223,33 +225,6 @@ impl DeadlineBody {
                 self.then = Reason::Draining;
             }
         }
-        self.sleep.as_mut().poll(cx)
-    }
-}
-
-impl http_body::Body for DeadlineBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.inner.is_some() && self.poll_over(cx).is_ready() {
-            self.inner = None;
-            return Poll::Ready(Some(Err(self.then.into())));
-        }
-        match self.inner.as_mut() {
-            Some(inner) => Pin::new(inner).poll_frame(cx),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(http_body::Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
+        self.sleep.as_mut().poll(cx).map(|()| self.then.into())
     }
 }

@@ -3,6 +3,7 @@
 //! A layer raises a small type of its own; only [`rescue`] turns one into a status.
 
 pub mod stack;
+mod body;
 mod leftover;
 mod trace;
 mod cors;

@@ -11,18 +11,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use call::Call;
 use futures_util::future::{Either, Ready, ready as settled};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use identity::{Caller, UserId};
 use pin_project_lite::pin_project;
 use proto::{Access, Kind};
-use tonic::{Status, body::Body};
+use tonic::body::Body;
 use tower::Service;
 
 use crate::{
     BoxError, Request, Response,
+    body::Keeping,
     places::{Place, Places},
 };
 
@@ -199,36 +199,10 @@ where
         let response = ready!(this.inner.poll(cx))?;
         Poll::Ready(Ok(match this.seat.take() {
             Some(seat) if !response.body().is_end_stream() => {
-                response.map(|inner| Body::new(StreamBody { inner, _seat: seat }))
+                response.map(|inner| Body::new(Keeping::new(inner, seat)))
             }
             _ => response,
         }))
-    }
-}
-
-/// A stream that has its place until it is over.
-struct StreamBody {
-    inner: Body,
-    _seat: Seat,
-}
-
-impl http_body::Body for StreamBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
 

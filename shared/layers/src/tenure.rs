@@ -11,15 +11,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http_body::{Frame, SizeHint};
 use identity::{Error as TokenError, Person};
 use revocation::Error as RevocationError;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tonic::{Status, body::Body};
+use tonic::Status;
 
-use crate::{BoxError, authenticate::Gate, rescue::fault};
+use crate::{BoxError, authenticate::Gate, body::End, rescue::fault};
 
 /// How much longer than what is known of revocations stays known it takes to look again, and the
 /// most that this may be. Together with the former it is less than a minute.
@@ -52,7 +50,7 @@ impl Tenure {
     }
 
     /// Waits until they may stay no longer, and says why.
-    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
         loop {
             if let Some(asking) = self.asking.as_mut() {
                 let outcome = ready!(asking.as_mut().poll(cx));
@@ -87,43 +85,8 @@ impl Tenure {
     }
 }
 
-/// A stream that ends with its caller's tenure.
-pub(crate) struct TenureBody {
-    inner: Option<Body>,
-    tenure: Tenure,
-}
-
-impl TenureBody {
-    pub(crate) fn new(inner: Body, tenure: Tenure) -> Self {
-        Self { inner: Some(inner), tenure }
-    }
-}
-
-impl http_body::Body for TenureBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.inner.is_some()
-            && let Poll::Ready(over) = self.tenure.poll_over(cx)
-        {
-            self.inner = None;
-            return Poll::Ready(Some(Err(fault(over).into())));
-        }
-        match self.inner.as_mut() {
-            Some(inner) => Pin::new(inner).poll_frame(cx),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(http_body::Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
+impl End for Tenure {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        self.poll_over(cx).map(|over| fault(over).into())
     }
 }

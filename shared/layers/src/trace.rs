@@ -7,9 +7,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use call::{Call, Onward, Outcome, RequestId};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use pin_project_lite::pin_project;
 use proto::Method;
 use telemetry::metrics::Metrics;
@@ -18,7 +17,7 @@ use tonic::{Code, Status, body::Body};
 use tower::Service;
 use tracing::Level;
 
-use crate::{Proxy, Request, Response, stack::Contract};
+use crate::{Proxy, Request, Response, body::Keeping, stack::Contract};
 
 /// A call that succeeds within this writes no line: a line costs half of a bare call.
 const QUICK_MAX: Duration = Duration::from_secs(1);
@@ -101,39 +100,9 @@ where
                 drop(record);
                 inner
             } else {
-                Body::new(TraceBody { inner, record })
+                Body::new(Keeping::new(inner, record))
             }
         })))
-    }
-}
-
-/// An answer's body; the call is over when it is.
-struct TraceBody {
-    inner: Body,
-    record: Option<Record>,
-}
-
-impl http_body::Body for TraceBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if frame.is_none() {
-            self.record = None;
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
 
