@@ -41,9 +41,6 @@ use crate::{
 /// Headers of one request that are read at all; what is allowed is less, and refused in words.
 const HEADER_BYTES_MAX: u32 = 64 * 1024;
 
-/// The least that a head over HTTP/1.1 may take, however slowly its client has begun to speak.
-const HEAD_TIME_MIN: Duration = Duration::from_secs(1);
-
 /// Frames are no longer than every client may send them (RFC 9113, 4.2).
 const FRAME_BYTES_MAX: u32 = 16 * 1024;
 
@@ -103,11 +100,13 @@ impl Connections {
             return;
         };
         let Limits { preface_max, body_idle_max, .. } = self.limits;
-        let guard = Guard::new(stream, version, greeted_by, preface_max, body_idle_max);
+        let owed = Owed::default();
+        let guard =
+            Guard::new(stream, version, greeted_by, preface_max, body_idle_max, owed.clone());
         let life = Life {
             age_max,
             calls: TaskTracker::new(),
-            owed: Owed::default(),
+            owed,
             blocked: guard.blocked(),
             finish: CancellationToken::new(),
         };
@@ -123,11 +122,12 @@ impl Connections {
         let service = service_fn(move |request| calls.answer(request));
         let outcome = match version {
             Version::Http1 => {
-                let connection = self.http1(greeted_by).serve_connection(io, service);
+                let connection = self.http1().serve_connection(io, service);
                 self.drive(connection, &life, http1::Connection::graceful_shutdown).await
             }
             Version::Http2 => {
-                let streams = Streams::new(life.calls.clone(), body_idle_max, life.finish.clone());
+                let (calls, owed) = (life.calls.clone(), life.owed.clone());
+                let streams = Streams::new(calls, owed, body_idle_max, life.finish.clone());
                 let connection = self.http2(streams).serve_connection(io, service);
                 self.drive(connection, &life, http2::Connection::graceful_shutdown).await
             }
@@ -171,7 +171,7 @@ impl Connections {
                 () = self.drain.cancelled() => Told::Finish,
                 () = life.finish.cancelled() => Told::Finish,
                 () = sleep(life.age_max) => Told::Finish,
-                () = life.owed.stuck(self.limits.body_idle_max) => Told::Finish,
+                () = life.owed.stuck(self.limits.body_idle_max, &life.blocked) => Told::Finish,
             }
         }]);
         tokio::select! {
@@ -220,13 +220,12 @@ impl Connections {
         }
     }
 
-    fn http1(&self, greeted_by: Instant) -> http1::Builder {
-        // The first head is part of the greeting, and hyper has one time for all heads.
-        let left = greeted_by.saturating_duration_since(Instant::now());
+    fn http1(&self) -> http1::Builder {
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
-            .header_read_timeout(left.max(HEAD_TIME_MIN.min(self.limits.preface_max)))
+            // From the end of one answer to the end of the next head.
+            .header_read_timeout(self.limits.preface_max)
             .max_buf_size(64 * 1024)
             .max_headers(100)
             .keep_alive(true);

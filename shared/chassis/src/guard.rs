@@ -21,10 +21,10 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep_until},
 };
 
-use crate::preface::Version;
+use crate::{owed::Owed, preface::Version};
 use frames::Frames;
 use heads::Heads;
 
@@ -35,10 +35,12 @@ pub(crate) struct Guard<T> {
     watched: Watched,
     /// What hyper reads instead of the rest.
     instead: Option<&'static [u8]>,
+    greeted_by: Instant,
     headers: Patience,
     answers: Patience,
     written: u64,
     blocked: Blocked,
+    owed: Owed,
 }
 
 /// Whether something waits to be written that nobody takes at the moment.
@@ -52,7 +54,7 @@ impl Blocked {
     }
 
     /// Notes how a write went.
-    fn note<O>(&self, outcome: &Poll<O>) {
+    pub(crate) fn note<O>(&self, outcome: &Poll<O>) {
         let is_blocked = outcome.is_pending();
         // Almost always it is as it was, which another thread may be about to read.
         if self.get() != is_blocked {
@@ -71,30 +73,37 @@ enum Watched {
 #[derive(Debug)]
 struct Patience {
     max: Duration,
-    /// When the first wait ends, if that is settled.
-    first: Option<Instant>,
     waits_for: Option<u64>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Guard<T> {
-    /// Watches a stream that speaks `version`. Its first frame has to be there by `greeted_by`,
-    /// headers may take `headers_max`, and the peer may leave an answer where it is for `idle_max`.
+    /// Watches a stream that speaks `version`. Its first frame, or its first head, has to be there
+    /// by `greeted_by`, headers may take `headers_max`, and the peer may leave an answer where it is
+    /// for `idle_max`, or less by what is `owed`.
     pub(crate) fn new(
         stream: T,
         version: Version,
         greeted_by: Instant,
         headers_max: Duration,
         idle_max: Duration,
+        owed: Owed,
     ) -> Self {
         let watched = match version {
             Version::Http1 => Watched::Http1(Heads::default()),
             Version::Http2 => Watched::Http2(Frames::new(Instant::now())),
         };
-        let headers = Patience { first: Some(greeted_by), ..Patience::new(headers_max) };
-        let answers = Patience::new(idle_max);
-        let blocked = Blocked::default();
-        Self { stream, watched, instead: None, headers, answers, written: 0, blocked }
+        Self {
+            stream,
+            watched,
+            instead: None,
+            greeted_by,
+            headers: Patience::new(headers_max),
+            answers: Patience::new(idle_max),
+            written: 0,
+            blocked: Blocked::default(),
+            owed,
+        }
     }
 
     /// Tells whether the peer takes what is written.
@@ -128,12 +137,14 @@ impl<T> Guard<T> {
 
     /// Whether the peer has begun something that it should have ended by now.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let owed = match &self.watched {
-            // hyper has a time-out for those.
-            Watched::Http1(_) => None,
-            Watched::Http2(frames) => frames.owed(),
+        let (owed, is_greeting) = match &self.watched {
+            // hyper has a time-out for the others.
+            Watched::Http1(heads) => (heads.is_first().then_some(0), true),
+            Watched::Http2(frames) => (frames.owed(), frames.is_greeting()),
         };
-        self.headers.poll_over(cx, owed).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let max = self.headers.max;
+        let by = if is_greeting { self.greeted_by } else { Instant::now() + max };
+        self.headers.poll_over(cx, owed, by).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Passes on how a write went, or a flush, or the last word; one that makes no progress ends
@@ -149,7 +160,8 @@ impl<T> Guard<T> {
             Poll::Ready(Ok(done)) => self.written += u64::try_from(bytes(done)).unwrap_or(0),
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
-                let over = self.answers.poll_over(cx, Some(self.written));
+                let by = Instant::now() + self.owed.patience(self.answers.max);
+                let over = self.answers.poll_over(cx, Some(self.written), by);
                 return over.map(|()| Err(io::ErrorKind::TimedOut.into()));
             }
         }
@@ -161,21 +173,19 @@ impl<T> Guard<T> {
 
 impl Patience {
     fn new(max: Duration) -> Self {
-        Self { max, first: None, waits_for: None, sleep: None }
+        Self { max, waits_for: None, sleep: None }
     }
 
-    /// Ready when the same thing has been waited for too long.
-    fn poll_over(&mut self, cx: &mut Context<'_>, number: Option<u64>) -> Poll<()> {
+    /// Ready when the same thing has been waited for too long: until `by`, as it was at first.
+    fn poll_over(&mut self, cx: &mut Context<'_>, number: Option<u64>, by: Instant) -> Poll<()> {
         if number.is_none() {
             self.waits_for = None;
             return Poll::Pending;
         }
-        let max = self.max;
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(max)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(by)));
         if self.waits_for != number {
             self.waits_for = number;
-            let end = self.first.take().unwrap_or_else(|| Instant::now() + max);
-            sleep.as_mut().reset(end);
+            sleep.as_mut().reset(by);
         }
         sleep.as_mut().poll(cx)
     }
@@ -238,19 +248,26 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        time::{sleep, timeout},
+    };
 
     use super::*;
 
     const MAX: Duration = Duration::from_secs(10);
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+    fn guard<T>(stream: T, version: Version) -> Guard<T> {
+        Guard::new(stream, version, Instant::now() + MAX, MAX, MAX, Owed::default())
+    }
+
     /// What hyper reads of what was sent, and how the stream then ends.
     async fn read(version: Version, sent: &[u8]) -> (Vec<u8>, io::Result<usize>) {
         // Open to the end: it does not go on, and does not leave either.
         let (mut client, server) = tokio::io::duplex(1 << 20);
         client.write_all(sent).await.unwrap();
-        let mut guard = Guard::new(server, version, Instant::now() + MAX, MAX, MAX);
+        let mut guard = guard(server, version);
         let mut read = Vec::new();
         let ended = guard.read_to_end(&mut read).await;
         (read, ended)
@@ -266,6 +283,38 @@ mod tests {
             let (seen, ended) = read(Version::Http2, &sent).await;
             assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
             assert_eq!((seen, start.elapsed().as_secs()), (sent, 10));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_in_pieces_after_the_greeting_has_a_time_of_its_own() {
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let headers = [0, 0, 1, 1, 4, 0, 0, 0, 1, 0x82];
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let mut guard = guard(server, Version::Http2);
+        let mut read = vec![0; PREFACE.len() + settings.len() + headers.len()];
+        let sending = async {
+            client.write_all(&[PREFACE, &settings[..]].concat()).await.unwrap();
+            sleep(MAX * 6).await;
+            client.write_all(&headers[..5]).await.unwrap();
+            sleep(MAX / 2).await;
+            client.write_all(&headers[5..]).await.unwrap();
+        };
+        let (_sent, outcome) = tokio::join!(sending, guard.read_exact(&mut read));
+        outcome.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_head_is_part_of_the_greeting_and_no_other_is() {
+        let head = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+        for (sent, ends_after) in [(&head[..20], MAX), (&head[..], 4 * MAX)] {
+            let (mut client, server) = tokio::io::duplex(1 << 20);
+            client.write_all(sent).await.unwrap();
+            let mut guard = guard(server, Version::Http1);
+            let start = Instant::now();
+            let mut read = Vec::new();
+            let _ended = timeout(4 * MAX, guard.read_to_end(&mut read)).await;
+            assert_eq!(start.elapsed().as_secs(), ends_after.as_secs());
         }
     }
 
@@ -293,7 +342,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_nobody_takes_is_given_up() {
         let (_client, server) = tokio::io::duplex(16);
-        let mut guard = Guard::new(server, Version::Http1, Instant::now() + MAX, MAX, MAX);
+        let mut guard = guard(server, Version::Http1);
         let start = Instant::now();
         let ended = guard.write_all(&[0; 64]).await;
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -323,7 +372,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_written_and_does_not_get_out_is_given_up() {
-        let mut guard = Guard::new(Unflushed, Version::Http2, Instant::now() + MAX, MAX, MAX);
+        let mut guard = guard(Unflushed, Version::Http2);
         let blocked = guard.blocked();
         guard.write_all(&[0; 64]).await.unwrap();
         assert!(!blocked.get());

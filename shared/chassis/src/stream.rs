@@ -7,10 +7,7 @@ use std::{
     cell::Cell,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -25,7 +22,7 @@ use tokio_util::{
 };
 use tonic::{Status, body::Body};
 
-use crate::owed::{Debt, Owed};
+use crate::owed::{Debt, Holding, Owed};
 
 /// Streams of one connection that may be ended so within a while; who does it more often means it.
 const STALLS_MAX: u32 = 10;
@@ -34,10 +31,6 @@ const STALLS_WITHIN: Duration = Duration::from_mins(1);
 /// What of an answer is handed on at a time: a message that is larger would be asked for whole, and
 /// nobody would see its client take it bit by bit.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
-
-/// What of long answers may wait for clients; beyond it a client has a [`HURRY`] to take some.
-const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
-const HURRY: Duration = Duration::from_secs(1);
 
 /// What was last seen of a stream while it was polled.
 #[derive(Clone, Copy)]
@@ -59,6 +52,7 @@ thread_local! {
 #[derive(Clone, Debug)]
 pub(crate) struct Streams {
     tasks: TaskTracker,
+    owed: Owed,
     idle_max: Duration,
     stalled: Arc<Stalled>,
 }
@@ -78,10 +72,16 @@ struct Recent {
 
 impl Streams {
     /// The streams of a connection; each is ended when nothing of its answer was taken for
-    /// `idle_max`. Once that has happened too often, `finish` has the connection take no more.
-    pub(crate) fn new(tasks: TaskTracker, idle_max: Duration, finish: CancellationToken) -> Self {
+    /// `idle_max`, or sooner by what is `owed`. Once that has happened too often, `finish` has the
+    /// connection take no more.
+    pub(crate) fn new(
+        tasks: TaskTracker,
+        owed: Owed,
+        idle_max: Duration,
+        finish: CancellationToken,
+    ) -> Self {
         let recent = Mutex::new(Recent { since: Instant::now(), count: 0 });
-        Self { tasks, idle_max, stalled: Arc::new(Stalled { recent, finish }) }
+        Self { tasks, owed, idle_max, stalled: Arc::new(Stalled { recent, finish }) }
     }
 }
 
@@ -104,8 +104,8 @@ pub(crate) struct Answer {
     /// What is left of a frame that is larger than a piece.
     left: Bytes,
     owed: Owed,
-    /// What of it is held here, as far as that is counted.
-    held: Held,
+    /// What of it is held here.
+    held: Holding,
     /// The call is under way until it is sent.
     _call: Option<TaskTrackerToken>,
 }
@@ -119,14 +119,12 @@ pub(crate) struct Piece {
 impl Answer {
     /// An answer whose pieces are `owed`.
     pub(crate) fn new(body: Body, owed: Owed, call: Option<TaskTrackerToken>) -> Self {
-        Self { body, left: Bytes::new(), owed, held: Held(0), _call: call }
+        let held = owed.holding();
+        Self { body, left: Bytes::new(), owed, held, _call: call }
     }
 
     fn hold(&mut self, data: Bytes) {
-        // Short ones are most of them, and go on at once.
-        if data.len() > PIECE_BYTES_MAX {
-            self.held.set(data.len());
-        }
+        self.held.set(data.len());
         self.left = data;
     }
 
@@ -140,39 +138,13 @@ impl Answer {
     }
 }
 
-/// Bytes of long answers that wait here for their clients, of all connections.
-static HELD: AtomicUsize = AtomicUsize::new(0);
-
-/// One answer's share of them.
-struct Held(usize);
-
-impl Held {
-    fn set(&mut self, bytes: usize) {
-        HELD.fetch_add(bytes, Ordering::Relaxed);
-        HELD.fetch_sub(std::mem::replace(&mut self.0, bytes), Ordering::Relaxed);
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if self.0 > 0 {
-            self.set(0);
-        }
-    }
-}
-
-/// How long a client may take nothing of its answer: less where too many do so.
-fn patience(idle_max: Duration) -> Duration {
-    let is_much = HELD.load(Ordering::Relaxed) > HELD_BYTES_MAX;
-    if is_much { idle_max.min(HURRY) } else { idle_max }
-}
-
 pin_project! {
     struct Stream<F> {
         #[pin]
         inner: F,
         #[pin]
         sleep: Option<Sleep>,
+        owed: Owed,
         idle_max: Duration,
         stalled: Arc<Stalled>,
     }
@@ -199,8 +171,9 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, inner: F) {
-        let (idle_max, stalled) = (self.idle_max, Arc::clone(&self.stalled));
-        self.tasks.spawn(Stream { inner, sleep: None, idle_max, stalled });
+        let (owed, idle_max) = (self.owed.clone(), self.idle_max);
+        let stalled = Arc::clone(&self.stalled);
+        self.tasks.spawn(Stream { inner, sleep: None, owed, idle_max, stalled });
     }
 }
 
@@ -221,7 +194,9 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
                 return Poll::Pending;
             }
             Sign::None if this.sleep.is_some() => {}
-            Sign::None | Sign::Taken => this.sleep.set(Some(sleep(patience(*this.idle_max)))),
+            Sign::None | Sign::Taken => {
+                this.sleep.set(Some(sleep(this.owed.patience(*this.idle_max))));
+            }
         }
         if let Some(sleep) = this.sleep.as_pin_mut() {
             ready!(sleep.poll(cx));
@@ -306,7 +281,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn stalls_finish_a_connection_when_they_are_many_in_a_while() {
         let finish = CancellationToken::new();
-        let streams = Streams::new(TaskTracker::new(), STALLS_WITHIN, finish.clone());
+        let streams =
+            Streams::new(TaskTracker::new(), Owed::default(), STALLS_WITHIN, finish.clone());
         for _ in 0..3 * STALLS_MAX {
             streams.stalled.add();
             advance(STALLS_WITHIN / (STALLS_MAX - 2)).await;

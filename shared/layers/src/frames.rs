@@ -1,9 +1,14 @@
 //! Watches a call's messages go by: counts them, refuses what is too large or too many before it is
 //! read, and waits no longer for the next than a client may take.
+//!
+//! What has one message is handed on when all of it is there, with its place: nothing is unpacked or
+//! begun for a request whose end does not come.
 
 use std::{
+    collections::VecDeque,
+    io::{self, ErrorKind},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -11,10 +16,20 @@ use bytes::Bytes;
 use call::Outcome;
 use fault::{Fault, Reason};
 use http::Version;
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use proto::{Kind, Method};
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status, body::Body};
+
+use crate::{
+    held::{Held, Total},
+    in_flight::Turn,
+};
+
+/// Bytes of requests that are not whole, of all connections; beyond it none may go on.
+const UNFINISHED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+static UNFINISHED: Total = Total::new();
 
 /// A message's flag and length.
 pub(crate) const HEADER_BYTES: usize = 5;
@@ -24,6 +39,8 @@ pub(crate) const HEADER_BYTES: usize = 5;
 pub(crate) struct Scanner {
     header: [u8; HEADER_BYTES],
     header_bytes: usize,
+    /// Of the message that began last.
+    bytes: usize,
     bytes_left: usize,
 }
 
@@ -52,9 +69,10 @@ impl Scanner {
             if self.header_bytes == HEADER_BYTES {
                 let [_flag, length @ ..] = self.header;
                 self.header_bytes = 0;
-                self.bytes_left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+                self.bytes = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+                self.bytes_left = self.bytes;
                 seen.messages += 1;
-                seen.bytes_max = seen.bytes_max.max(self.bytes_left);
+                seen.bytes_max = seen.bytes_max.max(self.bytes);
             }
         }
         seen
@@ -63,6 +81,28 @@ impl Scanner {
     /// Whether the bytes so far end within a message.
     fn is_within(&self) -> bool {
         self.header_bytes > 0 || self.bytes_left > 0
+    }
+
+    /// How much is there of a message that is not whole.
+    fn unfinished(&self) -> usize {
+        if self.bytes_left > 0 { self.bytes - self.bytes_left } else { 0 }
+    }
+}
+
+/// Bytes of a request that is not whole.
+#[derive(Debug)]
+pub(crate) struct Unfinished(Held);
+
+impl Unfinished {
+    pub(crate) fn none() -> Self {
+        Self(Held::of(&UNFINISHED))
+    }
+
+    /// There are so many by now, if there may be.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Reason> {
+        self.0.set(bytes);
+        let is_too_much = !self.0.is_empty() && UNFINISHED.bytes() > UNFINISHED_BYTES_MAX;
+        if is_too_much { Err(Reason::Shed) } else { Ok(()) }
     }
 }
 
@@ -83,13 +123,22 @@ enum Stall {
     Until(Pin<Box<Sleep>>),
 }
 
+/// How a request is read.
+enum Reading {
+    /// Its one message, whole, for which the call may need a place.
+    Whole { chunks: VecDeque<Bytes>, bytes: usize, turn: Option<Turn> },
+    /// One message after the other, as they come.
+    Stream,
+}
+
 /// A request's body, as far as its RPC allows one.
 pub(crate) struct RequestFrames {
     inner: Body,
     scanner: Scanner,
     outcome: Outcome,
     messages: u64,
-    messages_max: u64,
+    reading: Reading,
+    unfinished: Unfinished,
     bounds: Bounds,
     stall: Stall,
     version: Version,
@@ -103,10 +152,13 @@ impl RequestFrames {
         method: Option<&Method>,
         outcome: Outcome,
         bounds: Bounds,
+        turn: Option<Turn>,
     ) -> Self {
-        let messages_max = match method.map(|method| method.kind) {
-            Some(Kind::Unary | Kind::ServerStream) => 1,
-            Some(Kind::ClientStream | Kind::BidiStream) | None => u64::MAX,
+        let reading = match method.map(|method| method.kind) {
+            Some(Kind::Unary | Kind::ServerStream) => {
+                Reading::Whole { chunks: VecDeque::new(), bytes: 0, turn }
+            }
+            Some(Kind::ClientStream | Kind::BidiStream) | None => Reading::Stream,
         };
         let is_short = method.is_some_and(|method| {
             method.kind == Kind::Unary && method.rule.deadline <= bounds.idle_max
@@ -116,7 +168,8 @@ impl RequestFrames {
             scanner: Scanner::default(),
             outcome,
             messages: 0,
-            messages_max,
+            reading,
+            unfinished: Unfinished::none(),
             bounds,
             stall: if is_short { Stall::Harmless } else { Stall::Not },
             version,
@@ -125,60 +178,118 @@ impl RequestFrames {
     }
 
     /// Waits for the client, but not for ever.
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
         if let Stall::Not = self.stall {
             self.stall = Stall::Until(Box::pin(sleep(self.bounds.idle_max)));
         }
         let Stall::Until(sleep) = &mut self.stall else {
             return Poll::Pending;
         };
-        sleep.as_mut().poll(cx).map(|()| Some(self.refuse(Reason::RequestStalled)))
+        sleep.as_mut().poll(cx).map(|()| Reason::RequestStalled.into())
     }
 
-    fn refuse(&mut self, fault: impl Into<Fault>) -> Result<Frame<Bytes>, Status> {
-        self.is_over = true;
-        Err(fault.into().into())
-    }
-
-    fn read(&mut self, data: Frame<Bytes>) -> Result<Frame<Bytes>, Status> {
-        let seen = data.data_ref().map(|chunk| self.scanner.scan(chunk)).unwrap_or_default();
+    /// What of a chunk goes on at once.
+    fn read(&mut self, chunk: Bytes) -> Result<Option<Bytes>, Fault> {
+        let seen = self.scanner.scan(&chunk);
         self.messages += seen.messages;
         self.outcome.count_received(seen.messages);
         if seen.bytes_max > self.bounds.message_bytes_max {
-            return self.refuse(Reason::MessageTooLarge);
+            return Err(Reason::MessageTooLarge.into());
         }
-        // gRPC calls it a wrong cardinality, and answers 12.
-        if self.messages > self.messages_max {
-            return self.refuse(Reason::Unimplemented);
+        match &mut self.reading {
+            // gRPC calls it a wrong cardinality, and answers 12.
+            Reading::Whole { .. } if self.messages > 1 => Err(Reason::Unimplemented.into()),
+            Reading::Whole { chunks, bytes, .. } => {
+                *bytes += chunk.len();
+                self.unfinished.grow(*bytes)?;
+                if !chunk.is_empty() {
+                    chunks.push_back(chunk);
+                }
+                Ok(None)
+            }
+            Reading::Stream => {
+                self.unfinished.grow(self.scanner.unfinished())?;
+                Ok(Some(chunk))
+            }
         }
-        Ok(data)
     }
 
     /// The body has broken off. What is not told in our words comes from the connection.
-    fn broken(&mut self, status: Status) -> Result<Frame<Bytes>, Status> {
+    fn broken(&mut self, status: Status) -> Status {
         if Fault::behind(&status).is_none() {
-            return Err(status);
+            return status;
         }
         // Half of an HTTP/1.1 connection may be closed, or hold what is no chunk; the client hears.
-        if self.version < Version::HTTP_2 {
-            return self.refuse(Fault::invalid("", "the body ends within a message"));
+        if self.version < Version::HTTP_2 && !is_gone(&status) {
+            return Fault::invalid("", "the body ends within a message").into();
         }
-        // The client is gone, however it went. tonic takes its message for one that was never sent,
-        // and that for a bug.
+        // The client is gone, however it went, and this is for nobody to read. tonic would take
+        // a cancelled body for one that has ended well, and begin the call.
         self.outcome.set_ended(Code::Cancelled, None);
-        Err(Status::cancelled("the client is gone"))
+        Reason::RequestStalled.into()
     }
 
-    fn end(&mut self) -> Option<Result<Frame<Bytes>, Status>> {
+    /// All of it is there, if that is what it should be.
+    fn end(&mut self) -> Result<(), Fault> {
         if self.scanner.is_within() {
-            return Some(self.refuse(Fault::invalid("", "the body ends within a message")));
+            return Err(Fault::invalid("", "the body ends within a message"));
         }
-        if self.messages == 0 && self.messages_max == 1 && !self.is_over {
-            return Some(self.refuse(Reason::Unimplemented));
+        if let Reading::Whole { turn, .. } = &mut self.reading {
+            if self.messages == 0 {
+                return Err(Reason::Unimplemented.into());
+            }
+            if let Some(turn) = turn.take() {
+                turn.take_place()?;
+            }
         }
-        self.is_over = true;
-        None
+        self.unfinished = Unfinished::none();
+        Ok(())
     }
+
+    /// Reads until something can go on, or nothing more comes.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
+        loop {
+            let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+                return self.poll_stalled(cx).map(|fault| Err(fault.into()));
+            };
+            if let Stall::Until(_) = self.stall {
+                self.stall = Stall::Not;
+            }
+            let chunk = match frame.transpose() {
+                Ok(frame) => frame.and_then(|frame| frame.into_data().ok()),
+                Err(status) => return Poll::Ready(Err(self.broken(status))),
+            };
+            // Trailers end it as well: nothing reads a request's.
+            let Some(chunk) = chunk else {
+                return Poll::Ready(self.end().map(|()| None).map_err(Status::from));
+            };
+            match self.read(chunk) {
+                Ok(None) => {}
+                Ok(chunk) => return Poll::Ready(Ok(chunk)),
+                Err(fault) => return Poll::Ready(Err(fault.into())),
+            }
+        }
+    }
+
+    /// What was kept until all of it was there.
+    fn next_chunk(&mut self) -> Option<Bytes> {
+        match &mut self.reading {
+            Reading::Whole { chunks, .. } => chunks.pop_front(),
+            Reading::Stream => None,
+        }
+    }
+}
+
+/// Whether a body broke off because nobody is there any longer.
+fn is_gone(status: &Status) -> bool {
+    let first = std::error::Error::source(status);
+    let mut causes = std::iter::successors(first, |error| error.source());
+    causes.any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| {
+            use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
+            matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut)
+        })
+    })
 }
 
 impl http_body::Body for RequestFrames {
@@ -189,20 +300,18 @@ impl http_body::Body for RequestFrames {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.is_over {
-            return Poll::Ready(None);
+        if !self.is_over {
+            match ready!(self.poll_read(cx)) {
+                Ok(Some(chunk)) => return Poll::Ready(Some(Ok(Frame::data(chunk)))),
+                Ok(None) => self.is_over = true,
+                Err(status) => {
+                    self.is_over = true;
+                    self.reading = Reading::Stream;
+                    return Poll::Ready(Some(Err(status)));
+                }
+            }
         }
-        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
-            return self.poll_stalled(cx);
-        };
-        if let Stall::Until(_) = self.stall {
-            self.stall = Stall::Not;
-        }
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => Some(self.read(frame)),
-            Some(Err(status)) => Some(self.broken(status)),
-            None => self.end(),
-        })
+        Poll::Ready(self.next_chunk().map(|chunk| Ok(Frame::data(chunk))))
     }
 }
 

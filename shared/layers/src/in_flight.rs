@@ -7,34 +7,39 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{self, Context, Poll},
 };
 
-use bytes::Bytes;
-use call::Call;
+use call::{Call, Outcome};
 use fault::Reason;
-use futures_util::future::Either;
-use http_body::Frame;
+use futures_util::future::{Either, Ready, ready};
 use pin_project_lite::pin_project;
 use proto::{Kind, grpc::health::v1::health_server::SERVICE_NAME as HEALTH};
-use tonic::{Status, body::Body};
+use tonic::body::Body;
 use tower::Service;
 
 use crate::{
     BoxError, Request, Response,
+    frames::{Bounds, RequestFrames},
     places::{Place, Places},
 };
 
-/// Bounds the unary calls of `S`.
+/// There are as many calls as are worked on at a time.
+#[derive(Debug, thiserror::Error)]
+#[error("there are too many calls")]
+pub(crate) struct TooManyCalls;
+
+/// Bounds the unary calls of `S`, and what it reads of any.
 #[derive(Clone, Debug)]
 pub(crate) struct InFlight<S> {
     inner: S,
     places: Places,
+    bounds: Bounds,
 }
 
 impl<S> InFlight<S> {
-    pub(crate) fn new(inner: S, calls_max: usize) -> Self {
-        Self { inner, places: Places::new(calls_max) }
+    pub(crate) fn new(inner: S, calls_max: usize, bounds: Bounds) -> Self {
+        Self { inner, places: Places::new(calls_max), bounds }
     }
 }
 
@@ -47,13 +52,15 @@ fn takes_a_place(request: &Request) -> bool {
 
 // === impl InFlight ===
 
+type Answer = Result<Response, BoxError>;
+
 impl<S> Service<Request> for InFlight<S>
 where
     S: Service<Request, Response = Response, Error = BoxError>,
 {
     type Response = Response;
     type Error = BoxError;
-    type Future = Either<S::Future, PlacedFuture<S::Future>>;
+    type Future = Either<S::Future, Either<PlacedFuture<S::Future>, Ready<Answer>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx)
@@ -61,51 +68,47 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         if !takes_a_place(&request) {
-            return Either::Left(self.inner.call(request));
+            return Either::Left(self.inner.call(frames(request, self.bounds, None)));
         }
-        let turn = Turn { places: self.places.clone(), place: Arc::default() };
-        let place = Arc::clone(&turn.place);
-        let request = request.map(|body| Body::new(WholeBody { inner: body, turn: Some(turn) }));
-        Either::Right(PlacedFuture { inner: self.inner.call(request), place })
+        // Sooner, and at no cost, where there is none in any case.
+        if self.places.are_taken() {
+            return Either::Right(Either::Right(ready(Err(TooManyCalls.into()))));
+        }
+        let place = Arc::default();
+        let turn = Turn { places: self.places.clone(), place: Arc::clone(&place) };
+        let inner = self.inner.call(frames(request, self.bounds, Some(turn)));
+        Either::Right(Either::Left(PlacedFuture { inner, place }))
     }
 }
 
+/// The request with a body that is read within its bounds.
+fn frames(request: Request, bounds: Bounds, turn: Option<Turn>) -> Request {
+    let version = request.version();
+    let call = request.extensions().get::<Call>();
+    let (method, outcome) = match call {
+        Some(call) => (call.method, call.outcome.clone()),
+        None => (None, Outcome::default()),
+    };
+    request.map(|body| Body::new(RequestFrames::new(body, version, method, outcome, bounds, turn)))
+}
+
 /// Where a call finds its place, and where it is kept.
-struct Turn {
+pub(crate) struct Turn {
     places: Places,
     place: Arc<Mutex<Option<Place>>>,
+}
+
+impl Turn {
+    /// Takes a place for the call, if there is one.
+    pub(crate) fn take_place(self) -> Result<(), Reason> {
+        *held(&self.place) = Some(self.places.take().ok_or(Reason::Shed)?);
+        Ok(())
+    }
 }
 
 /// The place that a cell holds, which is left for whoever drops it.
 fn held(place: &Mutex<Option<Place>>) -> MutexGuard<'_, Option<Place>> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A request's body, at the end of which the call needs its place.
-struct WholeBody {
-    inner: Body,
-    turn: Option<Turn>,
-}
-
-impl http_body::Body for WholeBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if frame.is_none()
-            && let Some(turn) = self.turn.take()
-        {
-            let Some(place) = turn.places.take() else {
-                return Poll::Ready(Some(Err(Reason::Shed.into())));
-            };
-            *held(&turn.place) = Some(place);
-        }
-        Poll::Ready(frame)
-    }
 }
 
 pin_project! {
@@ -125,7 +128,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let outcome = ready!(this.inner.poll(cx));
+        let outcome = task::ready!(this.inner.poll(cx));
         drop(held(this.place).take());
         Poll::Ready(outcome)
     }

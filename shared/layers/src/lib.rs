@@ -4,6 +4,7 @@
 
 pub mod stack;
 mod body;
+mod held;
 mod leftover;
 mod trace;
 mod cors;
@@ -31,6 +32,7 @@ use protocols::essence;
 pub use catch_panic::install_hook;
 pub use cors::Origins;
 pub use headers::HEADERS_BYTES_MAX;
+pub use held::{Held, Total};
 pub use peer::{Peer, Proxy};
 pub use stack::{Contract, Inbound, Stack, inbound};
 

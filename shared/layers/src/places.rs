@@ -31,6 +31,11 @@ impl Places {
         taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         Some(Place(Arc::clone(&self.0)))
     }
+
+    /// Whether none is free at the moment.
+    pub(crate) fn are_taken(&self) -> bool {
+        self.0.taken.load(Ordering::Relaxed) >= self.0.max
+    }
 }
 
 impl Drop for Place {

@@ -26,9 +26,10 @@ use crate::{
     authenticate::Forbidden,
     catch_panic::{Panicked, caught},
     deadline::{Cut, Expired},
-    frames::{Bounds, RequestFrames, Scanner},
+    frames::Scanner,
     headers::HeadersTooLarge,
     idempotency::KeyMissing,
+    in_flight::TooManyCalls,
     streams::TooManyStreams,
 };
 
@@ -36,12 +37,11 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Rescue<S> {
     inner: S,
-    bounds: Bounds,
 }
 
 impl<S> Rescue<S> {
-    pub(crate) fn new(inner: S, bounds: Bounds) -> Self {
-        Self { inner, bounds }
+    pub(crate) fn new(inner: S) -> Self {
+        Self { inner }
     }
 }
 
@@ -66,6 +66,9 @@ pub(crate) fn fault(error: BoxError) -> Fault {
     }
     if error.is::<Cut>() {
         return Reason::Draining.into();
+    }
+    if error.is::<TooManyCalls>() {
+        return Reason::Shed.into();
     }
     match error.downcast_ref::<TooManyStreams>() {
         Some(TooManyStreams::OfAll) => return Reason::Shed.into(),
@@ -148,13 +151,10 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let call = request.extensions().get::<Call>();
-        let (id, outcome, method) = match call {
-            Some(call) => (call.id, call.outcome.clone(), call.method),
-            None => (RequestId::of(request.headers()), Outcome::default(), None),
+        let (id, outcome) = match call {
+            Some(call) => (call.id, call.outcome.clone()),
+            None => (RequestId::of(request.headers()), Outcome::default()),
         };
-        let (told, bounds, version) = (outcome.clone(), self.bounds, request.version());
-        let frames = |body| RequestFrames::new(body, version, method, told, bounds);
-        let request = request.map(|body| Body::new(frames(body)));
         RescueFuture { inner: self.inner.call(request), id: id.to_value(), outcome }
     }
 }

@@ -90,7 +90,7 @@ where
         // Above `rescue`, which counts messages as they are.
         .layer_fn(Compression::new)
         // What a layer below raises becomes a status here, complete with its details and its id.
-        .layer_fn(|inner| Rescue::new(inner, bounds))
+        .layer_fn(Rescue::new)
         // Nothing below looks through headers without end.
         .layer_fn(Headers::new)
         // A panic is one failed call. Above the deadline, so that no layer below can escape it.
@@ -101,8 +101,8 @@ where
         .layer_fn(|inner| Authenticate::new(inner, Arc::clone(&gate)))
         // Below `authenticate`: who may not call takes no place.
         .layer_fn(|inner| Streams::new(inner, parts.watches_max))
-        // Beside it, for the same reason: what is bounded here is work for those who may call.
-        .layer_fn(|inner| InFlight::new(inner, parts.calls_max))
+        // Beside it, for the same reason: what is read and bounded here is for those who may call.
+        .layer_fn(|inner| InFlight::new(inner, parts.calls_max, bounds))
         // Below `authenticate`: a stranger is not told what a call lacks.
         .layer_fn(Idempotency::new)
         .service(service);

@@ -50,7 +50,7 @@ impl Tenure {
     }
 
     /// Waits until they may stay no longer, and says why.
-    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
+    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
         loop {
             if let Some(asking) = self.asking.as_mut() {
                 let outcome = ready!(asking.as_mut().poll(cx));

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use proto::Method;
 use telemetry::metrics::Metrics;
 use tokio::time::Instant;
-use tonic::{Code, Status, body::Body};
+use tonic::{Code, body::Body};
 use tower::Service;
 use tracing::Level;
 

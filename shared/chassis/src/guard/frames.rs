@@ -120,6 +120,11 @@ impl Frames {
         self.resets_left > 0
     }
 
+    /// Whether the first frame is still to come.
+    pub(super) fn is_greeting(&self) -> bool {
+        self.complete < 2
+    }
+
     /// What the client has begun and must end soon, by a number that differs from one to the next:
     /// its first frame, any frame's head, a block of headers. A body is not among them.
     pub(super) fn owed(&self) -> Option<u64> {
@@ -127,7 +132,7 @@ impl Frames {
         let is_body = self.head_bytes == HEAD_BYTES && self.head[3] == 0;
         // In a block of headers, each further frame would be progress of a kind.
         let number = if self.is_in_headers { u64::MAX } else { self.complete };
-        (self.complete < 2 || self.is_in_headers || (is_within && !is_body)).then_some(number)
+        (self.is_greeting() || self.is_in_headers || (is_within && !is_body)).then_some(number)
     }
 }
 

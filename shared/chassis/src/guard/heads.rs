@@ -16,6 +16,8 @@ pub(super) struct Heads {
     part: Part,
     line: Vec<u8>,
     framing: Framing,
+    /// Whether a head has come to its end.
+    has_read_one: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,6 +44,11 @@ struct Framing {
 struct Refused;
 
 impl Heads {
+    /// Whether the first head is still to come.
+    pub(super) fn is_first(&self) -> bool {
+        !self.has_read_one
+    }
+
     /// Follows what was sent. Tells before which byte it is refused.
     pub(super) fn scan(&mut self, chunk: &[u8]) -> Option<usize> {
         let mut at = 0;
@@ -88,15 +95,21 @@ impl Heads {
             // Empty lines before a request are passed over.
             (Part::Start, []) => Ok(Part::Start),
             (Part::Start, _request) => Ok(Part::Fields),
-            (_, []) => match std::mem::take(&mut self.framing) {
-                Framing { length: Some(_), is_chunked: true } => Err(Refused),
-                Framing { is_chunked: true, .. } => Ok(Part::Rest),
-                Framing { length: None | Some(0), .. } => Ok(Part::Start),
-                Framing { length: Some(length), .. } => Ok(Part::Body(length)),
-            },
+            (_, []) => self.end_head(),
             // What some take for more of the last line.
             (_, [b' ' | b'\t', ..]) => Err(Refused),
             (_, field) => self.field(field).map(|()| Part::Fields),
+        }
+    }
+
+    /// A whole head, and what follows it.
+    fn end_head(&mut self) -> Result<Part, Refused> {
+        self.has_read_one = true;
+        match std::mem::take(&mut self.framing) {
+            Framing { length: Some(_), is_chunked: true } => Err(Refused),
+            Framing { is_chunked: true, .. } => Ok(Part::Rest),
+            Framing { length: None | Some(0), .. } => Ok(Part::Start),
+            Framing { length: Some(length), .. } => Ok(Part::Body(length)),
         }
     }
 

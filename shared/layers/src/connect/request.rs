@@ -12,6 +12,8 @@ use http_body::Frame;
 use proto::JsonError;
 use tonic::{Status, body::Body};
 
+use crate::frames::Unfinished;
+
 /// The client's deadline, in milliseconds.
 const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -29,6 +31,7 @@ pub(super) struct TranslatedBody {
     read: BytesMut,
     translation: Option<Translation>,
     message_bytes_max: usize,
+    unfinished: Unfinished,
     is_over: bool,
 }
 
@@ -39,12 +42,21 @@ impl TranslatedBody {
         translation: Option<Translation>,
         message_bytes_max: usize,
     ) -> Self {
-        let read = BytesMut::new();
-        Self { inner, read, translation, message_bytes_max, is_over: false }
+        let (read, unfinished) = (BytesMut::new(), Unfinished::none());
+        Self { inner, read, translation, message_bytes_max, unfinished, is_over: false }
+    }
+
+    fn read(&mut self, data: &[u8]) -> Result<(), Reason> {
+        if self.read.len() + data.len() > self.message_bytes_max {
+            return Err(Reason::MessageTooLarge);
+        }
+        self.read.extend_from_slice(data);
+        self.unfinished.grow(self.read.len())
     }
 
     fn translate(&mut self) -> Result<Frame<Bytes>, Status> {
         let read = self.read.split().freeze();
+        self.unfinished = Unfinished::none();
         let message = match self.translation {
             None => return Err(Reason::Unimplemented.into()),
             Some(Translation::None) => read,
@@ -86,11 +98,10 @@ impl http_body::Body for TranslatedBody {
                 Some(Ok(frame)) => {
                     has_gone_on = true;
                     let data = frame.into_data().unwrap_or_default();
-                    if self.read.len() + data.len() > self.message_bytes_max {
+                    if let Err(reason) = self.read(&data) {
                         self.is_over = true;
-                        return Poll::Ready(Some(Err(Reason::MessageTooLarge.into())));
+                        return Poll::Ready(Some(Err(reason.into())));
                     }
-                    self.read.extend_from_slice(&data);
                 }
                 Some(Err(status)) => return Poll::Ready(Some(Err(status))),
                 None => {
