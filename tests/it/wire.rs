@@ -6,6 +6,7 @@ mod json;
 mod frames;
 mod operators;
 mod unsent;
+mod panics;
 
 use std::net::SocketAddr;
 

@@ -57,7 +57,7 @@ async fn admit(
     headers: &HeaderMap,
 ) -> Result<Caller, BoxError> {
     let Some(method) = method else {
-        // A path in no contract has no handler either; tonic's router says so.
+        // A path in no contract has no handler either; whoever looks for one says so.
         return Ok(Caller::Nobody);
     };
     let person = match method.rule.access {

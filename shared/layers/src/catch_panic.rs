@@ -121,3 +121,23 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_of_a_panic_names_the_place_and_the_way_there() {
+        install_hook();
+        let bug = service_fn(async |_request| panic!("no words"));
+        let error = CatchPanic::new(bug).oneshot(Request::default()).await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("panicked: no words at shared/layers/src/catch_panic.rs:"),
+            "{text}"
+        );
+        assert!(text.contains("CatchPanicFuture"), "{text}");
+    }
+}

@@ -317,7 +317,43 @@ impl http_body::Body for RequestFrames {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream;
+    use http_body_util::{BodyExt, StreamBody};
+
     use super::*;
+
+    const UNARY: &str = "/mayfly.user.v1.UserService/GetProfile";
+    const BIDI: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+
+    /// What a handler of `path` reads of a whole message in two pieces, behind which its client is
+    /// gone, if it is.
+    async fn read(path: &str, gone: Option<Status>) -> Vec<Result<Vec<u8>, Code>> {
+        let pieces = [Bytes::from_static(&[0, 0, 0, 0, 2, 1]), Bytes::from_static(&[2])];
+        let sent = pieces.map(|piece| Ok(Frame::data(piece))).into_iter().chain(gone.map(Err));
+        let body = Body::new(StreamBody::new(stream::iter(sent)));
+        let bounds = Bounds { message_bytes_max: 1024, idle_max: Duration::from_secs(1) };
+        let (method, outcome) = (proto::method(path), Outcome::default());
+        assert!(method.is_some());
+        let mut frames = RequestFrames::new(body, Version::HTTP_2, method, outcome, bounds, None);
+        let mut read = Vec::new();
+        while let Some(frame) = frames.frame().await {
+            let data = frame.map(|frame| frame.into_data().unwrap().to_vec());
+            read.push(data.map_err(|status| status.code()));
+        }
+        read
+    }
+
+    #[tokio::test]
+    async fn one_message_is_handed_on_when_all_of_it_is_there() {
+        let pieces = [Ok(vec![0, 0, 0, 0, 2, 1]), Ok(vec![2])];
+        assert_eq!(read(UNARY, None).await, pieces);
+        assert_eq!(read(BIDI, None).await, pieces);
+        // Nothing is begun for whoever is gone, and no stream of theirs seems to end well.
+        let gone = || Some(Status::cancelled("reset"));
+        let told = Err(Code::DeadlineExceeded);
+        assert_eq!(read(UNARY, gone()).await, std::slice::from_ref(&told));
+        assert_eq!(read(BIDI, gone()).await, [&pieces[..], &[told]].concat());
+    }
 
     #[test]
     fn messages_are_seen_wherever_the_chunks_are_cut() {

@@ -180,7 +180,7 @@ where
             Ok(response) => response,
             Err(error) => Status::from(fault(error)).into_http(),
         };
-        // tonic's router says what it does not know in headers alone.
+        // What is not known, or is not begun, is told in headers alone.
         let raised = response.extensions_mut().remove::<Status>();
         if let Some(status) = raised.or_else(|| Status::from_header_map(response.headers())) {
             let status = ours(status);

@@ -53,7 +53,16 @@ pub(crate) struct Call {
     version: Version,
     headers: HeaderMap,
     body: Vec<Bytes>,
-    is_endless: bool,
+    end: End,
+}
+
+/// How a request's body ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Plain,
+    /// With trailers, which mean nothing.
+    Trailers,
+    Never,
 }
 
 /// One answer, whole.
@@ -71,7 +80,7 @@ impl Call {
     pub(crate) fn new(method: Method, path: &str, body: impl Into<Bytes>) -> Self {
         let (path, body) = (path.to_owned(), vec![body.into()]);
         let (version, headers) = (Version::Http1, HeaderMap::new());
-        Self { method, path, version, headers, body, is_endless: false }
+        Self { method, path, version, headers, body, end: End::Plain }
     }
 
     /// A gRPC call with these bytes for its body.
@@ -135,7 +144,13 @@ impl Call {
 
     /// Never ends the body.
     pub(crate) fn endless(mut self) -> Self {
-        self.is_endless = true;
+        self.end = End::Never;
+        self
+    }
+
+    /// Ends the body in trailers.
+    pub(crate) fn with_trailers(mut self) -> Self {
+        self.end = End::Trailers;
         self
     }
 
@@ -179,10 +194,14 @@ impl Call {
         request.headers_mut().unwrap().extend(self.headers);
         let chunks: Vec<_> = self.body.into_iter().filter(|chunk| !chunk.is_empty()).collect();
         let chunks = stream::iter(chunks).map(|chunk| Ok(Frame::data(chunk)));
-        let body = if self.is_endless {
-            UnsyncBoxBody::new(StreamBody::new(chunks.chain(stream::pending())))
-        } else {
-            UnsyncBoxBody::new(StreamBody::new(chunks))
+        let body = match self.end {
+            End::Plain => UnsyncBoxBody::new(StreamBody::new(chunks)),
+            End::Trailers => {
+                let trailer = (header::WARNING, HeaderValue::from_static("nobody reads this"));
+                let trailers = Frame::trailers(HeaderMap::from_iter([trailer]));
+                UnsyncBoxBody::new(StreamBody::new(chunks.chain(stream::iter([Ok(trailers)]))))
+            }
+            End::Never => UnsyncBoxBody::new(StreamBody::new(chunks.chain(stream::pending()))),
         };
         request.body(body).unwrap()
     }

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use proto::user::v1::GetProfileRequest;
 use tests::{App, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -13,8 +14,9 @@ use tokio::{
     task::{JoinSet, spawn_blocking},
     time::timeout,
 };
+use tonic::Code;
 
-use super::{app_and_ada_with, get, get_own, raw::Call};
+use super::{app_and_ada_with, frame, get, get_own, raw::Call};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -48,8 +50,24 @@ async fn a_request_takes_its_place_when_it_is_whole() {
     let begun = async || counted(&app, "grpc_server_started_total", None).await == 5;
     until("all have begun", LIMIT, begun).await;
     let told = get_own(&ada).send(app.address).await.grpc_status();
-    assert_eq!(told.code(), tonic::Code::Ok, "{told:?}");
+    assert_eq!(told.code(), Code::Ok, "{told:?}");
     assert!(unsent.try_join_next().is_none(), "none is answered");
+}
+
+#[tokio::test]
+async fn trailers_end_a_request_as_nothing_more_does() {
+    let (app, ada) = app_and_ada_with(&[]).await;
+    for (frames, code) in [
+        (frame(&GetProfileRequest::default()), Code::Ok),
+        (Vec::new(), Code::Unimplemented),
+        (vec![0, 0, 0], Code::InvalidArgument),
+        (vec![0, 0, 0, 0, 9, 1], Code::InvalidArgument),
+    ] {
+        let told = get(&ada, frames.clone()).with_trailers().send(app.address).await.grpc_status();
+        assert_eq!(told.code(), code, "{frames:?}");
+        let told = get(&ada, frames).send(app.address).await.grpc_status();
+        assert_eq!(told.code(), code);
+    }
 }
 
 #[tokio::test]
