@@ -64,6 +64,16 @@ async fn what_is_large_once_unpacked_is_not_unpacked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_sent_to_its_end_is_not_kept_without_bounds() {
+    hold(&["last byte does not come"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_ends_in_time_beside_a_database_that_does_not_answer() {
+    hold(&["a drain beside"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_vanishes_without_a_word_leaves_nothing_behind() {
     hold(&["cable"]).await;
 }

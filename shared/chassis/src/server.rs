@@ -41,8 +41,10 @@ const CROSSING_MAX: Duration = Duration::from_secs(1);
 /// How long calls that are cut may take for their last word.
 const LAST_WORD_MAX: Duration = Duration::from_millis(250);
 
-/// How long background work may take once the last call is over.
-const TASKS_END_MAX: Duration = Duration::from_secs(1);
+/// How long what is left may take to close once the last call is over; and once the drain's hard
+/// end has come, which has waited long enough: the process is over a second after it.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+const CLOSE_LATE_MAX: Duration = Duration::from_millis(250);
 
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -147,12 +149,19 @@ impl Server {
             ended = drain(stop, &connections, &open, &cut) => ended,
         };
         runtime.stop();
-        // Each waits for its connections, of which one may be to a database that is silent.
-        join_all(pools.iter().map(|(_function, pool)| pool.close())).await;
-        revocations.close().await;
-        tasks.close();
+        let closing = async {
+            // Each waits for its connections, of which one may be to a database that is silent.
+            join_all(pools.iter().map(|(_function, pool)| pool.close())).await;
+            revocations.close().await;
+            tasks.close();
+            tasks.wait().await;
+        };
+        let close_max = match ended {
+            Ended::Drained => CLOSE_MAX,
+            Ended::Cut => CLOSE_LATE_MAX,
+        };
         // Whatever is left has had its time.
-        let _outcome = timeout(TASKS_END_MAX, tasks.wait()).await;
+        let _outcome = timeout(close_max, closing).await;
         ended
     }
 }

@@ -1,14 +1,18 @@
-//! Messages that are small until somebody unpacks them.
+//! Messages that are small until somebody unpacks them, or that do not come to their end.
 
-use std::io::Write;
+use std::{convert::Infallible, io::Write};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::Request;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::{
+    body::{Body, Frame},
+    client::conn::http2,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpStream, task::JoinSet};
+use tokio_stream::{self as stream, StreamExt};
 
 use super::{Case, Field, Seen, field::token, floods::GET};
 use crate::Server;
@@ -24,7 +28,15 @@ pub(super) const CASES: &[Case] = &[
         expected: "8 on each, memory +64 MiB",
         run: |field| Box::pin(bombs(field, "zstd", zstd_bomb())),
     },
+    Case {
+        name: "4 MiB whose last byte does not come, on 100 streams of 4 connections",
+        expected: "64 MiB are held at most, the rest is told 14; memory +96 MiB",
+        run: |field| Box::pin(unfinished(field)),
+    },
 ];
+
+/// What is held of requests that are not whole, and what that costs.
+const UNFINISHED_MIB_MAX: f64 = 96.0;
 
 /// What unpacking may cost at its worst, of all calls together.
 const UNPACKED_MIB_MAX: f64 = 64.0;
@@ -57,7 +69,7 @@ async fn bombs(field: &Field, encoding: &'static str, bomb: Vec<u8>) -> Seen {
     let length = u32::try_from(bomb.len()).expect("it is small").to_be_bytes();
     let message = Bytes::from([&[1], &length[..], &bomb].concat());
     seen.say(format!("{} KiB each", message.len() >> 10));
-    let codes = calls(&watched.server, encoding, &message, 50).await;
+    let codes = calls(&watched.server, encoding, || Full::new(message.clone()), 50).await;
     let too_large = codes.iter().filter(|code| code.as_deref() == Some("8")).count();
     let other = codes.iter().find(|code| code.as_deref() != Some("8"));
     let told = other.map_or(String::new(), |code| format!(", another {code:?}"));
@@ -66,13 +78,38 @@ async fn bombs(field: &Field, encoding: &'static str, bomb: Vec<u8>) -> Seen {
     seen
 }
 
+async fn unfinished(field: &Field) -> Seen {
+    let watched = field.watched(&[]).await;
+    let mut seen = Seen::default();
+    let length = u32::try_from(4 * MIB).expect("it is small").to_be_bytes();
+    let message = Bytes::from([&[0], &length[..], &vec![0; 4 * MIB - 1]].concat());
+    let body = || {
+        let sent = stream::iter([Ok::<_, Infallible>(Frame::data(message.clone()))]);
+        StreamBody::new(sent.chain(stream::pending()))
+    };
+    let ask = || calls(&watched.server, "identity", body, 25);
+    let (one, two, three, four) = tokio::join!(ask(), ask(), ask(), ask());
+    let codes = [one, two, three, four].concat();
+    let told = |code: &str| codes.iter().filter(|told| told.as_deref() == Some(code)).count();
+    let (shed, expired) = (told("14"), told("4"));
+    seen.note(
+        shed > 0 && shed + expired == codes.len(),
+        format!("{shed} told 14, {expired} told 4 at their deadline, of {}", codes.len()),
+    );
+    watched.end_grown(&mut seen, UNFINISHED_MIB_MAX, UNPACKED_MIB_MAX).await;
+    seen
+}
+
 /// The codes with which so many calls at once are answered, over one connection.
-async fn calls(
+async fn calls<B>(
     server: &Server,
     encoding: &'static str,
-    message: &Bytes,
+    body: impl Fn() -> B,
     count: usize,
-) -> Vec<Option<String>> {
+) -> Vec<Option<String>>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+{
     let stream = TcpStream::connect(server.address).await.expect("the server listens");
     let (sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
@@ -85,7 +122,7 @@ async fn calls(
             .header("te", "trailers")
             .header("grpc-encoding", encoding)
             .header("authorization", &bearer)
-            .body(Full::new(message.clone()))
+            .body(body())
             .expect("a request");
         let mut sender = sender.clone();
         async move {

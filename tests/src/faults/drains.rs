@@ -2,6 +2,7 @@
 //! from its cursor.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -17,20 +18,34 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::{
     Case, Field, Seen,
     field::{person, token},
     restarts::{Instance, push_back},
+    writers::create,
 };
-use crate::{Person, told, with_key};
+use crate::{Person, Proxy, told, with_key};
 
-pub(super) const CASES: &[Case] = &[Case {
-    name: "a server drained again and again under watches",
-    expected: "each watch ends with 14 and a push-back; resumed by its cursor it loses and repeats nothing",
-    run: |field| Box::pin(watched_drains(field)),
-}];
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "a server drained again and again under watches",
+        expected: "each watch ends with 14 and a push-back; resumed by its cursor it loses and repeats nothing",
+        run: |field| Box::pin(watched_drains(field)),
+    },
+    Case {
+        name: "a drain beside a database that is silent",
+        expected: "calls under way are told, and it is over a second after DRAIN_SECS at most",
+        run: |field| Box::pin(silent_drain(field)),
+    },
+];
+
+const DRAIN_SECS: u64 = 1;
+
+/// How long after that the process is gone: a second, and what a busy machine takes of it.
+const OVER_MAX: Duration = Duration::from_secs(1);
+const OVER_LATE_MAX: Duration = Duration::from_secs(10);
 
 const WATCHERS: usize = 3;
 
@@ -187,4 +202,51 @@ fn judge(seen: &mut Seen, watchers: &[Watcher; WATCHERS], count: u64, rounds: us
     let told = ends.get("14 DRAINING, push-back: true").copied().unwrap_or_default();
     let is_told = ends.len() == 1 && told >= rounds * WATCHERS;
     seen.note(is_told, format!("watches ended: {ends:?}"));
+}
+
+async fn silent_drain(field: &Field) -> Seen {
+    let mut seen = Seen::default();
+    let proxy = Proxy::open();
+    let drain = DRAIN_SECS.to_string();
+    // Statements wait for longer than the drain, and so does whoever has no connection.
+    let settings = [
+        ("DATABASE_URL", &*proxy.url(&field.database)),
+        ("DRAIN_SECS", &*drain),
+        ("DB_POOL_MAX", "2"),
+        ("DB_WAIT_MS_MAX", "5000"),
+    ];
+    let mut server = field.server(&settings);
+    let name = field.pick("silents", "silentf");
+    let made = create(&person(&server, name), name).await;
+    seen.note(made.is_ok(), format!("serves: {:?}", made.err()));
+    proxy.stall();
+    let mut calls = JoinSet::new();
+    for caller in 0..4 {
+        let person = person(&server, &format!("{name}-{caller}"));
+        let handle = format!("{name}_{caller}");
+        calls.spawn(async move { create(&person, &handle).await.map(drop) });
+    }
+    sleep(BETWEEN).await;
+    let start = Instant::now();
+    server.signal("INT");
+    let ended = server.ended(OVER_LATE_MAX).await;
+    let took = start.elapsed().saturating_sub(Duration::from_secs(DRAIN_SECS));
+    seen.note(
+        ended.is_some_and(|(_took, code)| code == Some(130))
+            && took <= field.pick(OVER_LATE_MAX, OVER_MAX),
+        format!("over {:.2} s after DRAIN_SECS: {ended:?}", took.as_secs_f64()),
+    );
+    let codes: BTreeSet<_> = calls.join_all().await.into_iter().map(outcome_of).collect();
+    seen.note(codes == BTreeSet::from(["14 DRAINING".to_owned()]), format!("{codes:?}"));
+    seen
+}
+
+fn outcome_of(outcome: Result<(), Status>) -> String {
+    outcome.map_or_else(
+        |status| {
+            let told = told(&status);
+            format!("{} {}", told.code as i32, told.reason)
+        },
+        |()| "answered".to_owned(),
+    )
 }
