@@ -190,8 +190,8 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let method = method(&request);
-        // Most callers are known, whose calls need no room for a wait. Asking anew begins nothing
-        // twice: whatever is waited for is under way for all who wait.
+        // Most callers are known, whose calls need no room for a wait. For the others it costs little
+        // to ask anew: whatever is waited for is under way for all who wait.
         match admit(&self.gate, method, request.headers()).now_or_never() {
             Some(Ok(caller)) => answer(&mut self.inner, &self.gate, request, caller),
             Some(Err(error)) => Either::Right(Box::pin(ready(Err(error)))),
