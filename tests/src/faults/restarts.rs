@@ -113,7 +113,9 @@ async fn rolling_restarts(field: &Field) -> Seen {
     let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
     let prefix = field.pick("rolls", "rollf");
     let (tally, is_done) = (Arc::new(Tally::default()), Arc::new(AtomicBool::new(false)));
-    let calling = call_at_100(addresses, prefix, Arc::clone(&tally), Arc::clone(&is_done));
+    // A debug build beside other tests is not what is tried.
+    let every = field.pick(Duration::from_millis(40), Duration::from_millis(10));
+    let calling = call_every(every, addresses, prefix, &tally, &is_done);
     let restarting = async {
         let pause = Duration::from_millis(200);
         let ended = restart_in_turn(&mut instances, field.pick(2, 50), pause).await;
@@ -151,18 +153,19 @@ pub(super) async fn restart_in_turn(
     (rounds * instances.len(), unclean)
 }
 
-/// Begins a hundred writes a second until it is told to stop; the failures by what they said.
-async fn call_at_100(
+/// Begins one write after the other until it is told to stop; the failures by what they said.
+async fn call_every(
+    pause: Duration,
     addresses: Vec<SocketAddr>,
     prefix: &'static str,
-    tally: Arc<Tally>,
-    is_done: Arc<AtomicBool>,
+    tally: &Arc<Tally>,
+    is_done: &AtomicBool,
 ) -> BTreeMap<String, u64> {
     // Connections are shared, as a client's are; people differ by their tokens alone.
     let seats: Vec<_> =
         addresses.iter().map(|address| Person::new(*address, "seat", None)).collect();
     let mut calls = JoinSet::new();
-    let mut ticks = interval(Duration::from_millis(10));
+    let mut ticks = interval(pause);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut errors = BTreeMap::new();
     let mut number = 0;
@@ -171,7 +174,7 @@ async fn call_at_100(
         let name = format!("{prefix}_{number}");
         let people: Vec<_> =
             seats.iter().map(|seat| seat.signed_in_as(&name, token(&name))).collect();
-        let tally = Arc::clone(&tally);
+        let tally = Arc::clone(tally);
         tally.calls.fetch_add(1, Ordering::Relaxed);
         calls.spawn(async move { write(&people, number, &name, &tally).await });
         number += 1;
