@@ -142,8 +142,8 @@ impl<T> Guard<T> {
             Watched::Http1(heads) => (heads.is_first().then_some(0), true),
             Watched::Http2(frames) => (frames.owed(), frames.is_greeting()),
         };
-        let max = self.headers.max;
-        let by = if is_greeting { self.greeted_by } else { Instant::now() + max };
+        let (greeted_by, max) = (self.greeted_by, self.headers.max);
+        let by = || if is_greeting { greeted_by } else { Instant::now() + max };
         self.headers.poll_over(cx, owed, by).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -160,7 +160,8 @@ impl<T> Guard<T> {
             Poll::Ready(Ok(done)) => self.written += u64::try_from(bytes(done)).unwrap_or(0),
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
-                let by = Instant::now() + self.owed.patience(self.answers.max);
+                let (owed, max) = (&self.owed, self.answers.max);
+                let by = || Instant::now() + owed.patience(max);
                 let over = self.answers.poll_over(cx, Some(self.written), by);
                 return over.map(|()| Err(io::ErrorKind::TimedOut.into()));
             }
@@ -176,18 +177,23 @@ impl Patience {
         Self { max, waits_for: None, sleep: None }
     }
 
-    /// Ready when the same thing has been waited for too long: until `by`, as it was at first.
-    fn poll_over(&mut self, cx: &mut Context<'_>, number: Option<u64>, by: Instant) -> Poll<()> {
+    /// Ready when the same thing has been waited for too long: until `by`, asked when it begins.
+    fn poll_over(
+        &mut self,
+        cx: &mut Context<'_>,
+        number: Option<u64>,
+        by: impl FnOnce() -> Instant,
+    ) -> Poll<()> {
         if number.is_none() {
             self.waits_for = None;
             return Poll::Pending;
         }
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(by)));
         if self.waits_for != number {
             self.waits_for = number;
-            sleep.as_mut().reset(by);
+            let end = by();
+            self.sleep.get_or_insert_with(|| Box::pin(sleep_until(end))).as_mut().reset(end);
         }
-        sleep.as_mut().poll(cx)
+        self.sleep.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx))
     }
 }
 

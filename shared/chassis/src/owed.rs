@@ -34,6 +34,7 @@ pub(crate) struct Owed(Arc<Counts>);
 struct Counts {
     /// Those that are owed, by the look they began in.
     owed: [AtomicUsize; AGES],
+    /// The present look, as `owed` counts them.
     look: AtomicUsize,
     gone: AtomicUsize,
     /// Long answers that wait.
@@ -47,24 +48,28 @@ pub(crate) struct Debt {
     age: usize,
 }
 
-/// What one answer holds, which waits to become pieces.
-#[derive(Debug)]
-pub(crate) struct Holding {
-    counts: Arc<Counts>,
-    held: Held,
-}
-
 impl Owed {
     /// One piece more.
     pub(crate) fn add(&self) -> Debt {
-        let age = self.0.look.load(Ordering::Relaxed) % AGES;
+        let age = self.0.look.load(Ordering::Relaxed);
         self.0.owed[age].fetch_add(1, Ordering::Relaxed);
         Debt { counts: Arc::clone(&self.0), age }
     }
 
-    /// For an answer, which holds nothing so far.
-    pub(crate) fn holding(&self) -> Holding {
-        Holding { counts: Arc::clone(&self.0), held: Held::of(&HELD) }
+    /// For an answer, which has nothing that waits so far.
+    pub(crate) fn none_held() -> Held {
+        Held::of(&HELD)
+    }
+
+    /// So many bytes of an answer wait from now on.
+    pub(crate) fn hold(&self, held: &mut Held, bytes: usize) {
+        let was_long = !held.is_empty();
+        held.set(bytes);
+        match (was_long, !held.is_empty()) {
+            (false, true) => self.0.long.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.0.long.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
     }
 
     /// How long the client may take nothing: less where it is among those who have too much here.
@@ -102,29 +107,10 @@ impl Owed {
 
     /// Looks whether some are old. The next ones take their place.
     fn is_any_old(&self) -> bool {
-        let next = self.0.look.load(Ordering::Relaxed).wrapping_add(1);
-        let is_any = self.0.owed[next % AGES].load(Ordering::Relaxed) > 0;
+        let next = (self.0.look.load(Ordering::Relaxed) + 1) % AGES;
+        let is_any = self.0.owed[next].load(Ordering::Relaxed) > 0;
         self.0.look.store(next, Ordering::Relaxed);
         is_any
-    }
-}
-
-impl Holding {
-    /// Holds so many bytes from now on.
-    pub(crate) fn set(&mut self, bytes: usize) {
-        let was_long = !self.held.is_empty();
-        self.held.set(bytes);
-        match (was_long, !self.held.is_empty()) {
-            (false, true) => self.counts.long.fetch_add(1, Ordering::Relaxed),
-            (true, false) => self.counts.long.fetch_sub(1, Ordering::Relaxed),
-            _ => 0,
-        };
-    }
-}
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        self.set(0);
     }
 }
 

@@ -14,6 +14,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
+use layers::Held;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::{
@@ -22,7 +23,7 @@ use tokio_util::{
 };
 use tonic::{Status, body::Body};
 
-use crate::owed::{Debt, Holding, Owed};
+use crate::owed::{Debt, Owed};
 
 /// Streams of one connection that may be ended so within a while; who does it more often means it.
 const STALLS_MAX: u32 = 10;
@@ -52,13 +53,13 @@ thread_local! {
 #[derive(Clone, Debug)]
 pub(crate) struct Streams {
     tasks: TaskTracker,
-    owed: Owed,
     idle_max: Duration,
     stalled: Arc<Stalled>,
 }
 
 #[derive(Debug)]
 struct Stalled {
+    owed: Owed,
     recent: Mutex<Recent>,
     finish: CancellationToken,
 }
@@ -81,7 +82,7 @@ impl Streams {
         finish: CancellationToken,
     ) -> Self {
         let recent = Mutex::new(Recent { since: Instant::now(), count: 0 });
-        Self { tasks, owed, idle_max, stalled: Arc::new(Stalled { recent, finish }) }
+        Self { tasks, idle_max, stalled: Arc::new(Stalled { owed, recent, finish }) }
     }
 }
 
@@ -105,7 +106,7 @@ pub(crate) struct Answer {
     left: Bytes,
     owed: Owed,
     /// What of it is held here.
-    held: Holding,
+    held: Held,
     /// The call is under way until it is sent.
     _call: Option<TaskTrackerToken>,
 }
@@ -119,12 +120,11 @@ pub(crate) struct Piece {
 impl Answer {
     /// An answer whose pieces are `owed`.
     pub(crate) fn new(body: Body, owed: Owed, call: Option<TaskTrackerToken>) -> Self {
-        let held = owed.holding();
-        Self { body, left: Bytes::new(), owed, held, _call: call }
+        Self { body, left: Bytes::new(), owed, held: Owed::none_held(), _call: call }
     }
 
     fn hold(&mut self, data: Bytes) {
-        self.held.set(data.len());
+        self.owed.hold(&mut self.held, data.len());
         self.left = data;
     }
 
@@ -132,7 +132,7 @@ impl Answer {
     fn piece(&mut self) -> Frame<Piece> {
         let bytes = self.left.split_to(self.left.len().min(PIECE_BYTES_MAX));
         if self.left.is_empty() {
-            self.held.set(0);
+            self.owed.hold(&mut self.held, 0);
         }
         Frame::data(Piece { bytes, _owed: self.owed.add() })
     }
@@ -144,7 +144,6 @@ pin_project! {
         inner: F,
         #[pin]
         sleep: Option<Sleep>,
-        owed: Owed,
         idle_max: Duration,
         stalled: Arc<Stalled>,
     }
@@ -171,9 +170,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, inner: F) {
-        let (owed, idle_max) = (self.owed.clone(), self.idle_max);
-        let stalled = Arc::clone(&self.stalled);
-        self.tasks.spawn(Stream { inner, sleep: None, owed, idle_max, stalled });
+        let (idle_max, stalled) = (self.idle_max, Arc::clone(&self.stalled));
+        self.tasks.spawn(Stream { inner, sleep: None, idle_max, stalled });
     }
 }
 
@@ -195,7 +193,8 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
             }
             Sign::None if this.sleep.is_some() => {}
             Sign::None | Sign::Taken => {
-                this.sleep.set(Some(sleep(this.owed.patience(*this.idle_max))));
+                let patience = this.stalled.owed.patience(*this.idle_max);
+                this.sleep.set(Some(sleep(patience)));
             }
         }
         if let Some(sleep) = this.sleep.as_pin_mut() {
@@ -208,6 +207,12 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
 }
 
 // === impl Answer ===
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.owed.hold(&mut self.held, 0);
+    }
+}
 
 impl http_body::Body for Answer {
     type Data = Piece;

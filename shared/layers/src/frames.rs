@@ -125,8 +125,8 @@ enum Stall {
 
 /// How a request is read.
 enum Reading {
-    /// Its one message, whole, for which the call may need a place.
-    Whole { chunks: VecDeque<Bytes>, bytes: usize, turn: Option<Turn> },
+    /// Its one message, whole, for which the call may need a place. It mostly is one chunk.
+    Whole { first: Bytes, others: VecDeque<Bytes>, bytes: usize, turn: Option<Turn> },
     /// One message after the other, as they come.
     Stream,
 }
@@ -156,7 +156,7 @@ impl RequestFrames {
     ) -> Self {
         let reading = match method.map(|method| method.kind) {
             Some(Kind::Unary | Kind::ServerStream) => {
-                Reading::Whole { chunks: VecDeque::new(), bytes: 0, turn }
+                Reading::Whole { first: Bytes::new(), others: VecDeque::new(), bytes: 0, turn }
             }
             Some(Kind::ClientStream | Kind::BidiStream) | None => Reading::Stream,
         };
@@ -199,11 +199,13 @@ impl RequestFrames {
         match &mut self.reading {
             // gRPC calls it a wrong cardinality, and answers 12.
             Reading::Whole { .. } if self.messages > 1 => Err(Reason::Unimplemented.into()),
-            Reading::Whole { chunks, bytes, .. } => {
+            Reading::Whole { first, others, bytes, .. } => {
                 *bytes += chunk.len();
                 self.unfinished.grow(*bytes)?;
-                if !chunk.is_empty() {
-                    chunks.push_back(chunk);
+                if first.is_empty() {
+                    *first = chunk;
+                } else if !chunk.is_empty() {
+                    others.push_back(chunk);
                 }
                 Ok(None)
             }
@@ -274,7 +276,8 @@ impl RequestFrames {
     /// What was kept until all of it was there.
     fn next_chunk(&mut self) -> Option<Bytes> {
         match &mut self.reading {
-            Reading::Whole { chunks, .. } => chunks.pop_front(),
+            Reading::Whole { first, .. } if !first.is_empty() => Some(std::mem::take(first)),
+            Reading::Whole { others, .. } => others.pop_front(),
             Reading::Stream => None,
         }
     }
