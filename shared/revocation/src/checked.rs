@@ -51,14 +51,12 @@ impl Revocations {
         self.known(person).unwrap_or_else(|| Err(Error::Unknown(Arc::new(ReadError::Crowded))))
     }
 
-    /// Whether a person's sign-in is over by what the database says within `tx`, however fresh: for
-    /// whoever is about to keep it.
-    pub async fn is_over_in(&self, tx: &Tx, person: &Person) -> Result<bool> {
+    /// Why a token is not taken, if it is not, by what the database says within `tx`, however fresh:
+    /// for whoever is about to write what must not outlive it.
+    pub async fn refusal_in(&self, tx: &Tx, person: &Person) -> Result<Option<Error>> {
         let found = store::read(tx, None, std::slice::from_ref(&person.user_id)).await?;
-        let refuses = |(_id, standing): (UserId, Standing)| {
-            matches!(standing.judge(person), Err(Error::Revoked))
-        };
-        Ok(found.asked.into_iter().any(refuses))
+        let refusal = |(_id, standing): (UserId, Standing)| standing.judge(person).err();
+        Ok(found.asked.into_iter().find_map(refusal))
     }
 
     /// How old what a check says may be.

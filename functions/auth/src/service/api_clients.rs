@@ -36,6 +36,7 @@ impl AuthService {
         let call = &call;
 
         let create = |tx: Tx| async move {
+            self.may_still(&tx, call).await?;
             let secret = secret()?;
             let client = ApiClient::new(display_name, scopes, &secret, self.now());
             store::create_api_client(&tx, &client, &call.caller.key()).await?;
@@ -77,6 +78,7 @@ impl AuthService {
         let call = &call;
 
         let rotate = |tx: Tx| async move {
+            self.may_still(&tx, call).await?;
             let (secret, now) = (secret()?, self.now());
             let times = (now, now + grace);
             let client = store::rotate_api_client_secret(&tx, id, &secret.hash(), times).await?;
@@ -97,6 +99,7 @@ impl AuthService {
         let (call, id) = (&call, id(&message.api_client_id));
 
         let delete = |tx: Tx| async move {
+            self.may_still(&tx, call).await?;
             if !store::delete_api_client(&tx, id).await? {
                 return Err(Reason::NotFound.into());
             }

@@ -167,7 +167,9 @@ impl AuthService {
         let keep = |tx: Tx| async move {
             // Whoever ends sign-ins comes before this or after it, and ends this one as well.
             store::lock_person(&tx, &person.user_id).await?;
-            if self.context.revocations.is_over_in(&tx, person).await? {
+            if let Some(revocation::Error::Revoked) =
+                self.context.revocations.refusal_in(&tx, person).await?
+            {
                 return Err(over_already());
             }
             store::create_session(&tx, kept).await?;

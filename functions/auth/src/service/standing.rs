@@ -17,7 +17,9 @@ impl AuthService {
     ) -> Answer<SetDisabledResponse> {
         let (call, SetDisabledRequest { user_id, disabled }) = signed_in(request)?;
         let of = UserId::parse(&user_id).ok_or(Reason::NotFound)?;
+        model::is_another(&call.user_id, &of)?;
 
+        self.may_begin(&call).await?;
         let set =
             if disabled { self.disable(&call, &of).await } else { self.enable(&call, &of).await };
         set?;
@@ -28,10 +30,10 @@ impl AuthService {
     /// Here first, so that they are out should nobody come to the end of this. Whoever asks again
     /// finishes it.
     async fn disable(&self, call: &SignedIn, of: &UserId) -> Result<(), Fault> {
-        model::is_another(&call.user_id, of)?;
         // Nothing is written of who is nobody.
         self.toolkit.claims(call, of).await?;
         let disable = |tx: Tx| async move {
+            self.may_still(&tx, call).await?;
             self.context.revocations.disable(&tx, of).await?;
             self.note(&tx, call, Event::of_person(What::UserDisabled, of)).await
         };
@@ -43,6 +45,7 @@ impl AuthService {
     async fn enable(&self, call: &SignedIn, of: &UserId) -> Result<(), Fault> {
         self.toolkit.enable(call, of).await?;
         let enable = |tx: Tx| async move {
+            self.may_still(&tx, call).await?;
             self.context.revocations.enable(&tx, of).await?;
             self.note(&tx, call, Event::of_person(What::UserEnabled, of)).await
         };

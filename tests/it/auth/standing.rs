@@ -1,0 +1,123 @@
+//! Who may say who may call: not whoever may not call any more, and nobody of themselves.
+
+use proto::auth::v1::{
+    CreateApiClientRequest, GetRolesRequest, SetDisabledRequest, SetRolesRequest,
+};
+use tests::{App, AppBuilder, Person, keyed, told, world};
+use tokio::join;
+use tonic::{Code, Status};
+
+use super::{PASSWORD, address, front::Front, refusal, unauthenticated, with_role};
+
+/// An app whose administrator asks by way of `front`.
+fn behind(front: &Front) -> AppBuilder {
+    App::builder()
+        .with("IDENTITY_TOOLKIT_URL", front.url())
+        .with("FIREBASE_SERVICE_ACCOUNT", front.service_account())
+}
+
+/// Somebody with an account.
+fn user() -> String {
+    world().issuer.sign_up(&address(), PASSWORD).unwrap().user_id
+}
+
+async fn disables(admin: &Person, user_id: &str) -> Result<(), Status> {
+    let request = SetDisabledRequest { user_id: user_id.to_owned(), disabled: true };
+    admin.auth().set_disabled(request).await.map(drop)
+}
+
+async fn enables(admin: &Person, user_id: &str) -> Result<(), Status> {
+    let request = SetDisabledRequest { user_id: user_id.to_owned(), disabled: false };
+    admin.auth().set_disabled(request).await.map(drop)
+}
+
+async fn gives(admin: &Person, user_id: &str, role: &str) -> Result<(), Status> {
+    let request = SetRolesRequest { user_id: user_id.to_owned(), roles: vec![role.to_owned()] };
+    admin.auth().set_roles(request).await.map(drop)
+}
+
+async fn is_disabled_here(app: &App, user_id: &str) -> bool {
+    let row = format!(
+        "select count(*) from mayfly.revocation where user_id = '{user_id}' and is_disabled"
+    );
+    app.sql_count(&row).await == 1
+}
+
+#[tokio::test]
+async fn whoever_was_disabled_on_one_machine_changes_nothing_on_another_that_does_not_know() {
+    let app = App::start().await;
+    let other = App::builder().database(&app.database).with("REVOCATION_SECS_MAX", "30");
+    let other = other.start().await;
+    let root = with_role(&app, "root-admin", "admin");
+    let (bob_id, carol) = (user(), user());
+    let bob = with_role(&other, &bob_id, "admin");
+    let reads = async || {
+        let request = GetRolesRequest { user_id: carol.clone() };
+        bob.auth().get_roles(request).await.map(drop)
+    };
+    reads().await.unwrap();
+    disables(&root, &bob_id).await.unwrap();
+
+    let own = told(&enables(&bob, &bob_id).await.unwrap_err());
+    assert_eq!((own.code, own.fields), (Code::InvalidArgument, vec!["user_id".to_owned()]));
+    let revoked = unauthenticated("TOKEN_REVOKED");
+    assert_eq!(refusal(disables(&bob, &carol).await), revoked);
+    assert_eq!(refusal(enables(&bob, &carol).await), revoked);
+    assert_eq!(refusal(gives(&bob, &bob_id, "admin").await), revoked);
+    let (display_name, scopes) = ("Billing".to_owned(), Vec::new());
+    let request = keyed(CreateApiClientRequest { display_name, scopes });
+    assert_eq!(refusal(bob.auth().create_api_client(request).await), revoked);
+    assert!(is_disabled_here(&app, &bob_id).await && !is_disabled_here(&app, &carol).await);
+    let by_bob = format!("select count(*) from mayfly_auth.audit where actor = 'person:{bob_id}'");
+    assert_eq!(app.sql_count(&by_bob).await, 0);
+    reads().await.expect("it does not know yet");
+}
+
+#[tokio::test]
+async fn whoever_lost_the_role_on_one_machine_does_not_take_it_back_on_another() {
+    let app = App::start().await;
+    let other = App::builder().database(&app.database).with("REVOCATION_SECS_MAX", "30");
+    let other = other.start().await;
+    let root = with_role(&app, "root-admin", "admin");
+    let bob_id = user();
+    let bob = with_role(&other, &bob_id, "admin");
+    let request = || GetRolesRequest { user_id: bob_id.clone() };
+    bob.auth().get_roles(request()).await.unwrap();
+    gives(&root, &bob_id, "editor").await.unwrap();
+    bob.auth().get_roles(request()).await.expect("it does not know yet");
+    let outdated = unauthenticated("TOKEN_EXPIRED");
+    assert_eq!(refusal(gives(&bob, &bob_id, "admin").await), outdated);
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_firebase_while_its_caller_is_disabled_changes_nothing() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let root = with_role(&app, "root-admin", "admin");
+    let (bob_id, carol) = (user(), user());
+    let bob = with_role(&app, &bob_id, "admin");
+    disables(&root, &carol).await.unwrap();
+    let revoked = unauthenticated("TOKEN_REVOKED");
+
+    let mut held = front.holds("accounts:update");
+    let bans = async {
+        held.came().await;
+        disables(&root, &bob_id).await.unwrap();
+        held.goes();
+    };
+    let (enabled, ()) = join!(enables(&bob, &carol), bans);
+    assert_eq!(refusal(enabled), revoked);
+    assert!(is_disabled_here(&app, &carol).await);
+
+    enables(&root, &bob_id).await.unwrap();
+    let updates = front.asked("accounts:update");
+    let mut held = front.holds("accounts:lookup");
+    let bans = async {
+        held.came().await;
+        disables(&root, &bob_id).await.unwrap();
+        held.goes();
+    };
+    let (given, ()) = join!(gives(&bob, &carol, "admin"), bans);
+    assert_eq!(refusal(given), revoked);
+    assert_eq!(front.asked("accounts:update"), updates + 1, "the one that disables him");
+}
