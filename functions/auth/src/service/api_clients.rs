@@ -119,10 +119,9 @@ impl AuthService {
         let client = store::get_api_client(&self.context.pool, id).await?;
         // The right secret does not wait for what others have tried: nobody comes upon it by trying.
         let Some(client) = api_client::of_secret(client, &client_secret, self.now()) else {
-            // Written down first: one that comes too early to be counted was tried as well.
+            let address = self.address(&call, Kind::Exchange).await?;
             let event = Event::of_api_client(What::ApiKeyRefused, id);
-            self.note_alone(&call, &event).await?;
-            self.attempt(&call, &self.address(&call, Kind::Exchange).await?).await?;
+            self.attempt_noted(&call, &address, &event).await?;
             return Err(Reason::CredentialsInvalid.into());
         };
         let key = self.context.pool.secret("auth_access").await?;

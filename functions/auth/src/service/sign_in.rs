@@ -196,8 +196,7 @@ impl AuthService {
                 if fault.reason().code() == Code::Unauthenticated {
                     // Whose token it was Firebase does not tell.
                     let event = Event::of_subject(What::RefreshRefused, &address[0].hash);
-                    self.note_alone(&call, &event).await?;
-                    self.attempt(&call, &address).await?;
+                    self.attempt_noted(&call, &address, &event).await?;
                 }
                 return Err(fault.into());
             }
@@ -205,8 +204,7 @@ impl AuthService {
         let person = self.holder(&signed_in.id_token).await?;
         if self.is_over(&person).await? {
             let event = Event::of_person(What::RefreshRefused, &person.user_id);
-            self.note_alone(&call, &event).await?;
-            self.attempt(&call, &address).await?;
+            self.attempt_noted(&call, &address, &event).await?;
             return Err(Reason::TokenRevoked.into());
         }
 
