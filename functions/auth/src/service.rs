@@ -57,7 +57,9 @@ impl AuthService {
         };
         let reason = match refusal {
             revocation::Error::Outdated => Reason::TokenExpired,
-            revocation::Error::Revoked | revocation::Error::Unknown(_) => Reason::TokenRevoked,
+            revocation::Error::Revoked
+            | revocation::Error::Disabled
+            | revocation::Error::Unknown(_) => Reason::TokenRevoked,
         };
         Err(Fault::new(reason).because(refusal))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use call::{Call, anyone};
 use database::Tx;
-use fault::{Fault, Reason};
+use fault::{Cause, Fault, Reason};
 use identity::Person;
 use proto::auth::v1::{
     RefreshTokenRequest, RefreshTokenResponse, RegisterRequest, RegisterResponse,
@@ -104,9 +104,7 @@ impl AuthService {
         let outcome = match self.toolkit.sign_in(&call, &email, &password).await {
             Ok(signed_in) => self.kept(&call, &subjects, (signed_in, device_name)).await,
             Err(Error::Refused(refusal)) => {
-                let fault = self.not_signed_in(&call, &subjects[0], refusal).await;
-                pace.end().await;
-                return Err(fault.into());
+                Err(self.not_signed_in(&call, &subjects[0], refusal).await)
             }
             Err(error) => Err(self.unasked(&subjects, error).await),
         };
@@ -123,8 +121,14 @@ impl AuthService {
         Ok(Response::new(answer))
     }
 
-    /// What is said when nobody was signed in: the same, whatever Firebase found wrong with it.
-    async fn not_signed_in(&self, call: &Call, account: &Subject, refusal: Refusal) -> Fault {
+    /// What is said when nobody was signed in: the same, whatever Firebase found wrong with it, or
+    /// whoever it is may not sign in here.
+    async fn not_signed_in(
+        &self,
+        call: &Call,
+        account: &Subject,
+        refusal: impl Into<Cause>,
+    ) -> Fault {
         let event = Event::of_subject(What::SignInFailed, &account.hash);
         let noted = self.note_alone(call, &event).await;
         let fault = Fault::new(Reason::CredentialsInvalid).because(refusal);
@@ -142,7 +146,8 @@ impl AuthService {
     }
 
     /// Keeps a sign-in. Where something of ours is in the way the password was right, and counts for
-    /// no failure.
+    /// no failure. Whoever is disabled here is answered and counted as at Firebase, which may not know
+    /// yet: by anything else a right password would be told from a wrong one.
     async fn kept(
         &self,
         call: &Call,
@@ -150,35 +155,43 @@ impl AuthService {
         what: (SignedIn, String),
     ) -> Result<SignInResponse, Fault> {
         match self.keep(call, subjects, what).await {
-            Ok(answer) => Ok(answer),
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => {
+                let refusal = revocation::Error::Disabled;
+                Err(self.not_signed_in(call, &subjects[0], refusal).await)
+            }
             Err(fault) => Err(self.not_tried(subjects).await.err().unwrap_or(fault)),
         }
     }
 
+    /// The same, unless whoever it is is disabled.
     async fn keep(
         &self,
         call: &Call,
         subjects: &[Subject; 2],
         (signed_in, device_name): (SignedIn, String),
-    ) -> Result<SignInResponse, Fault> {
+    ) -> Result<Option<SignInResponse>, Fault> {
         let person = &*self.holder(&signed_in.id_token).await?;
         let session = Session::new(person, device_name, self.now());
         let kept = &session;
         let keep = |tx: Tx| async move {
             // Whoever ends sign-ins comes before this or after it, and ends this one as well.
             store::lock_person(&tx, &person.user_id).await?;
-            if let Some(revocation::Error::Revoked) =
-                self.context.revocations.refusal_in(&tx, person).await?
-            {
-                return Err(over_already());
+            match self.context.revocations.refusal_in(&tx, person).await? {
+                Some(revocation::Error::Disabled) => return Ok(false),
+                Some(revocation::Error::Revoked) => return Err(over_already()),
+                _ => {}
             }
             store::create_session(&tx, kept).await?;
             self.succeeded(&tx, subjects).await?;
-            self.note(&tx, call, Event::of_person(What::SignedIn, &person.user_id)).await
+            self.note(&tx, call, Event::of_person(What::SignedIn, &person.user_id)).await?;
+            Ok(true)
         };
-        self.context.pool.transaction(keep).await?;
+        if !self.context.pool.transaction(keep).await? {
+            return Ok(None);
+        }
         let session = Some(session.told_to(person.auth_time));
-        Ok(SignInResponse { tokens: Some(tokens(person, signed_in)), session })
+        Ok(Some(SignInResponse { tokens: Some(tokens(person, signed_in)), session }))
     }
 
     pub(super) async fn refreshes(
@@ -219,7 +232,7 @@ impl AuthService {
             return Ok(true);
         }
         match self.context.revocations.check(person).await {
-            Err(revocation::Error::Revoked) => Ok(true),
+            Err(revocation::Error::Revoked | revocation::Error::Disabled) => Ok(true),
             // Made just now, it may be of the very second from which on tokens are taken.
             Ok(()) | Err(revocation::Error::Outdated) => Ok(false),
             Err(error @ revocation::Error::Unknown(_)) => {
