@@ -224,21 +224,18 @@ impl AuthService {
         Ok(Response::new(RefreshTokenResponse { tokens: Some(tokens(&person, signed_in)) }))
     }
 
-    /// Whether a sign-in was ended here, of which Firebase may know nothing.
+    /// Whether a sign-in was ended here, of which Firebase may know nothing. One that was not made here
+    /// has no session that says so, and what this process knows may be of before it was ended.
     async fn is_over(&self, person: &Person) -> Result<bool, Fault> {
-        let (pool, user_id) = (&self.context.pool, &person.user_id);
-        let ended = store::touch_sessions(pool, user_id, person.auth_time, self.now()).await?;
-        if ended.contains(&true) {
-            return Ok(true);
-        }
-        match self.context.revocations.check(person).await {
-            Err(revocation::Error::Revoked | revocation::Error::Disabled) => Ok(true),
+        let look = |tx: Tx| async move {
+            let (user_id, now) = (&person.user_id, self.now());
+            let ended = store::touch_sessions(&tx, user_id, person.auth_time, now).await?;
+            let refusal = self.context.revocations.refusal_in(&tx, person).await?;
             // Made just now, it may be of the very second from which on tokens are taken.
-            Ok(()) | Err(revocation::Error::Outdated) => Ok(false),
-            Err(error @ revocation::Error::Unknown(_)) => {
-                Err(Fault::new(Reason::DbUnavailable).because(error))
-            }
-        }
+            let is_refused = refusal.is_some_and(|it| !matches!(it, revocation::Error::Outdated));
+            Ok(is_refused || ended.contains(&true))
+        };
+        self.context.pool.transaction(look).await
     }
 
     pub(super) async fn sends_password_reset(
