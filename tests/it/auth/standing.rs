@@ -121,3 +121,30 @@ async fn a_call_that_waits_for_firebase_while_its_caller_is_disabled_changes_not
     assert_eq!(refusal(given), revoked);
     assert_eq!(front.asked("accounts:update"), updates + 1, "the one that disables him");
 }
+
+#[tokio::test]
+async fn nobody_is_enabled_at_firebase_of_whom_the_audit_does_not_say_so() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let root = with_role(&app, "root-admin", "admin");
+    let carol = user();
+    disables(&root, &carol).await.unwrap();
+    let begun = format!(
+        "select count(*) from mayfly_auth.audit
+         where event = 'user_enable_begun' and person_id = '{carol}'"
+    );
+
+    let mut held = front.holds("accounts:update");
+    let looks = async {
+        held.came().await;
+        assert_eq!(app.sql_count(&begun).await, 1);
+        held.goes();
+    };
+    let (enabled, ()) = join!(enables(&root, &carol), looks);
+    enabled.unwrap();
+
+    app.sql("alter table mayfly_auth.audit add constraint full_up check (false) not valid").await;
+    let updates = front.asked("accounts:update");
+    enables(&root, &carol).await.unwrap_err();
+    assert_eq!(front.asked("accounts:update"), updates);
+}

@@ -44,6 +44,8 @@ pub(crate) enum What {
     RolesSet,
     /// Somebody may not call any more.
     UserDisabled,
+    /// Firebase is about to let somebody sign in again.
+    UserEnableBegun,
     /// Somebody may call again.
     UserEnabled,
     /// An API client was made.
@@ -91,6 +93,7 @@ impl What {
             Self::RolesBegun => "roles_begun",
             Self::RolesSet => "roles_set",
             Self::UserDisabled => "user_disabled",
+            Self::UserEnableBegun => "user_enable_begun",
             Self::UserEnabled => "user_enabled",
             Self::ApiClientCreated => "api_client_created",
             Self::ApiClientRotated => "api_client_rotated",

@@ -41,8 +41,10 @@ impl AuthService {
         Ok(self.toolkit.disable(call, of).await?)
     }
 
-    /// Here last, for the same reason.
+    /// Here last, for the same reason. That it is begun is written down first: Firebase may let them in
+    /// although nobody comes to the end of this.
     async fn enable(&self, call: &SignedIn, of: &UserId) -> Result<(), Fault> {
+        self.note_alone(call, &Event::of_person(What::UserEnableBegun, of)).await?;
         self.toolkit.enable(call, of).await?;
         let enable = |tx: Tx| async move {
             self.may_still(&tx, call).await?;
