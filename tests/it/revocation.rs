@@ -151,12 +151,13 @@ async fn a_session_a_role_and_a_person_end_each_in_their_own_way() {
     assert!(is_refused(&app, &laptop, "TOKEN_EXPIRED").await);
 
     let work = |tx| async move { Ok(revocations.disable(&tx, id).await?) };
-    pool.transaction(work).await.unwrap();
+    let mark = pool.transaction(work).await.unwrap();
     let app = App::builder().database(&app.database).start().await;
     assert!(is_refused(&app, &token("ada", now() + 20), "TOKEN_REVOKED").await);
 
-    let work = |tx| async move { Ok(revocations.enable(&tx, id).await?) };
-    pool.transaction(work).await.unwrap();
+    let work = |tx| async move { Ok(revocations.enable(&tx, id, mark).await?) };
+    assert!(pool.transaction(work).await.unwrap());
+    assert!(!pool.transaction(work).await.unwrap(), "something was written since");
     let app = App::builder().database(&app.database).start().await;
     assert!(is_refused(&app, &phone, "TOKEN_REVOKED").await);
 }

@@ -21,7 +21,7 @@ mod store;
 use std::sync::Arc;
 
 pub use self::settings::Settings;
-pub use checked::Revocations;
+pub use checked::{Mark, Revocations};
 pub use reader::ReadError;
 
 /// Why a token is not taken, although it is good.

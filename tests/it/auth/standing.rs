@@ -148,3 +148,40 @@ async fn nobody_is_enabled_at_firebase_of_whom_the_audit_does_not_say_so() {
     enables(&root, &carol).await.unwrap_err();
     assert_eq!(front.asked("accounts:update"), updates);
 }
+
+#[tokio::test]
+async fn of_two_who_say_the_contrary_at_once_one_is_told_to_ask_again() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let (root, bob) = (with_role(&app, "root-admin", "admin"), with_role(&app, "bob", "admin"));
+    let conflict = (Code::Aborted, "CONFLICT".to_owned());
+    // Of the second nothing was ever written here.
+    for is_known in [true, false] {
+        let carol = user();
+        if is_known {
+            disables(&root, &carol).await.unwrap();
+        }
+        let mut held = front.holds("accounts:update");
+        let contradicts = async {
+            held.came().await;
+            disables(&root, &carol).await.unwrap();
+            held.goes();
+        };
+        let (enabled, ()) = join!(enables(&bob, &carol), contradicts);
+        assert_eq!(refusal(enabled), conflict);
+        assert!(is_disabled_here(&app, &carol).await);
+        enables(&bob, &carol).await.unwrap();
+        assert!(!is_disabled_here(&app, &carol).await);
+
+        let mut held = front.holds("accounts:update");
+        let contradicts = async {
+            held.came().await;
+            enables(&root, &carol).await.unwrap();
+            held.goes();
+        };
+        let (disabled, ()) = join!(disables(&bob, &carol), contradicts);
+        assert_eq!(refusal(disabled), conflict);
+        disables(&bob, &carol).await.unwrap();
+        assert!(is_disabled_here(&app, &carol).await);
+    }
+}

@@ -34,23 +34,42 @@ impl AuthService {
         self.toolkit.claims(call, of).await?;
         let disable = |tx: Tx| async move {
             self.may_still(&tx, call).await?;
-            self.context.revocations.disable(&tx, of).await?;
-            self.note(&tx, call, Event::of_person(What::UserDisabled, of)).await
+            let mark = self.context.revocations.disable(&tx, of).await?;
+            self.note(&tx, call, Event::of_person(What::UserDisabled, of)).await?;
+            Ok(mark)
         };
-        self.context.pool.transaction(disable).await?;
-        Ok(self.toolkit.disable(call, of).await?)
+        let mark = self.context.pool.transaction(disable).await?;
+        self.toolkit.disable(call, of).await?;
+        let look = |tx: Tx| async move {
+            Ok(self.context.revocations.has_mark(&tx, of, mark).await?)
+        };
+        if self.context.pool.transaction(look).await? { Ok(()) } else { Err(contradicted()) }
     }
 
     /// Here last, for the same reason. That it is begun is written down first: Firebase may let them in
     /// although nobody comes to the end of this.
     async fn enable(&self, call: &SignedIn, of: &UserId) -> Result<(), Fault> {
-        self.note_alone(call, &Event::of_person(What::UserEnableBegun, of)).await?;
+        let begin = |tx: Tx| async move {
+            let mark = self.context.revocations.mark(&tx, of).await?;
+            self.note(&tx, call, Event::of_person(What::UserEnableBegun, of)).await?;
+            Ok(mark)
+        };
+        let mark = self.context.pool.transaction(begin).await?;
         self.toolkit.enable(call, of).await?;
         let enable = |tx: Tx| async move {
             self.may_still(&tx, call).await?;
-            self.context.revocations.enable(&tx, of).await?;
-            self.note(&tx, call, Event::of_person(What::UserEnabled, of)).await
+            if !self.context.revocations.enable(&tx, of, mark).await? {
+                return Ok(false);
+            }
+            self.note(&tx, call, Event::of_person(What::UserEnabled, of)).await?;
+            Ok(true)
         };
-        self.context.pool.transaction(enable).await
+        if self.context.pool.transaction(enable).await? { Ok(()) } else { Err(contradicted()) }
     }
+}
+
+/// Somebody else has begun to say of the person how they stand, and Firebase may have heard them
+/// before us or after us. Whoever asks again settles it.
+fn contradicted() -> Fault {
+    Reason::Conflict.into()
 }
