@@ -1,13 +1,20 @@
 //! Who may say who may call: not whoever may not call any more, and nobody of themselves.
 
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    time::Duration,
+};
+
 use proto::auth::v1::{
-    CreateApiClientRequest, GetRolesRequest, SetDisabledRequest, SetRolesRequest,
+    CreateApiClientRequest, GetRolesRequest, SetDisabledRequest, SetRolesRequest, WhoAmIRequest,
 };
 use tests::{App, AppBuilder, Person, keyed, told, world};
 use tokio::join;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
-use super::{PASSWORD, address, front::Front, refusal, unauthenticated, with_role};
+use super::{
+    PASSWORD, account, address, front::Front, refusal, signed_in, unauthenticated, with_role,
+};
 
 /// An app whose administrator asks by way of `front`.
 fn behind(front: &Front) -> AppBuilder {
@@ -184,4 +191,67 @@ async fn of_two_who_say_the_contrary_at_once_one_is_told_to_ask_again() {
         disables(&bob, &carol).await.unwrap();
         assert!(is_disabled_here(&app, &carol).await);
     }
+}
+
+/// Whoever disables is told that Firebase was not, and the person is out here all the same.
+async fn is_out_here(app: &App, root: &Person, user_id: &str, code: Code) {
+    assert_eq!(refusal(disables(root, user_id).await).0, code);
+    assert!(is_disabled_here(app, user_id).await);
+    let noted = format!(
+        "select count(*) from mayfly_auth.audit
+         where event = 'user_disabled' and person_id = '{user_id}'"
+    );
+    assert_eq!(app.sql_count(&noted).await, 1);
+}
+
+#[tokio::test]
+async fn whoever_is_disabled_is_out_though_firebase_does_not_answer() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let root = with_role(&app, "root-admin", "admin");
+    let (ada, tokens) = signed_in(&app, &account()).await;
+    front.answers("accounts:update", 503, 9);
+    is_out_here(&app, &root, &tokens.user_id, Code::Unavailable).await;
+    let outcome = ada.auth().who_am_i(WhoAmIRequest {}).await;
+    assert_eq!(refusal(outcome), unauthenticated("TOKEN_REVOKED"));
+    assert_eq!(front.asked("accounts:lookup"), 0, "she is known here");
+    // Asked again it is so there as well.
+    front.answers("accounts:update", 503, 0);
+    disables(&root, &tokens.user_id).await.unwrap();
+
+    // It takes connections, and answers nothing: not even whether there is such an account.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let app = App::builder().with("IDENTITY_TOOLKIT_URL", url).start().await;
+    let root = with_role(&app, "root-admin", "admin");
+    let mut request = Request::new(SetDisabledRequest { user_id: user(), disabled: true });
+    let user_id = request.get_ref().user_id.clone();
+    request.set_timeout(Duration::from_secs(5));
+    root.auth().set_disabled(request).await.unwrap_err();
+    assert!(is_disabled_here(&app, &user_id).await);
+}
+
+#[tokio::test]
+async fn without_a_service_account_people_are_disabled_and_enabled_here_alone() {
+    let app = App::builder().without("FIREBASE_SERVICE_ACCOUNT").start().await;
+    let root = with_role(&app, "root-admin", "admin");
+    let carol = user();
+    is_out_here(&app, &root, &carol, Code::FailedPrecondition).await;
+    let enabled = refusal(enables(&root, &carol).await);
+    assert_eq!(enabled, (Code::FailedPrecondition, "FAILED_PRECONDITION".to_owned()));
+    assert!(!is_disabled_here(&app, &carol).await);
+}
+
+#[tokio::test]
+async fn whoever_is_known_here_and_deleted_at_firebase_is_disabled() {
+    let app = App::start().await;
+    let root = with_role(&app, "root-admin", "admin");
+    app.sql("insert into mayfly.revocation (user_id) values ('deleted-long-ago')").await;
+    disables(&root, "deleted-long-ago").await.unwrap();
+    assert!(is_disabled_here(&app, "deleted-long-ago").await);
+
+    let nobody = disables(&root, "nobody-at-all").await;
+    assert_eq!(refusal(nobody), (Code::NotFound, "NOT_FOUND".to_owned()));
+    let rows = "select count(*) from mayfly.revocation where user_id = 'nobody-at-all'";
+    assert_eq!(app.sql_count(rows).await, 0);
 }
