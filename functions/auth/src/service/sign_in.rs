@@ -106,6 +106,8 @@ impl AuthService {
             Err(Error::Refused(refusal)) => {
                 Err(self.not_signed_in(&call, &subjects[0], refusal).await)
             }
+            // Nobody has learned anything of the password: an outage is not held against people.
+            Err(error) if error.is_no_verdict() => Err(self.untried(&subjects, error).await),
             Err(error) => Err(self.unasked(&subjects, error).await),
         };
         let answer = match outcome {
@@ -138,9 +140,11 @@ impl AuthService {
     /// Firebase has not answered. The attempt was none if it is known that nothing went out; else
     /// whoever leaves no time for the answer would try, and have messages sent, for nothing.
     async fn unasked(&self, subjects: &[Subject; 2], error: Error) -> Fault {
-        if error.may_have_left() {
-            return error.into();
-        }
+        if error.may_have_left() { error.into() } else { self.untried(subjects, error).await }
+    }
+
+    /// Takes back what was counted.
+    async fn untried(&self, subjects: &[Subject; 2], error: Error) -> Fault {
         let uncounted = self.not_tried(subjects).await;
         uncounted.err().unwrap_or_else(|| error.into())
     }
