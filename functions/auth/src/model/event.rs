@@ -6,7 +6,8 @@ use uuid::Uuid;
 /// What has happened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum What {
-    /// Firebase is about to be asked for an account. Where nothing follows nobody heard how it ended.
+    /// Firebase is about to be asked for an account. Where nothing follows none was made by what it has
+    /// answered, or nobody heard how it ended.
     RegisterBegun,
     /// An account was made.
     Registered,
@@ -38,13 +39,13 @@ pub(crate) enum What {
     SessionsRevokedHere,
     /// The issuer was told of it later.
     SessionsRevokedLater,
-    /// Somebody is about to have other roles, or has them if nothing follows.
+    /// Somebody is about to have other roles, and may have them although nothing follows.
     RolesBegun,
     /// Somebody has other roles.
     RolesSet,
     /// Somebody may not call any more.
     UserDisabled,
-    /// Firebase is about to let somebody sign in again.
+    /// Firebase is about to let somebody sign in again, and may do so although nothing follows.
     UserEnableBegun,
     /// Somebody may call again.
     UserEnabled,
