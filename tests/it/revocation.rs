@@ -39,7 +39,6 @@ impl Revoker {
                 end if;
             exception when duplicate_object or unique_violation then null; end $$;
             grant usage on schema mayfly to mayfly_revoker;
-            grant select on mayfly.change_log to mayfly_revoker;
             grant select, insert, update on mayfly.revocation to mayfly_revoker";
         raw_sql(role).execute(&mut owner).await.unwrap();
         let env = Env::of([("DATABASE_URL", &*world().owner_url(database))]);
