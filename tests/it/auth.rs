@@ -10,6 +10,7 @@ mod machines;
 mod oracles;
 mod plans;
 mod sessions;
+mod standing;
 mod throttles;
 mod tokens;
 

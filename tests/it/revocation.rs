@@ -39,7 +39,6 @@ impl Revoker {
                 end if;
             exception when duplicate_object or unique_violation then null; end $$;
             grant usage on schema mayfly to mayfly_revoker;
-            grant select on mayfly.change_log to mayfly_revoker;
             grant select, insert, update on mayfly.revocation to mayfly_revoker";
         raw_sql(role).execute(&mut owner).await.unwrap();
         let env = Env::of([("DATABASE_URL", &*world().owner_url(database))]);
@@ -151,12 +150,13 @@ async fn a_session_a_role_and_a_person_end_each_in_their_own_way() {
     assert!(is_refused(&app, &laptop, "TOKEN_EXPIRED").await);
 
     let work = |tx| async move { Ok(revocations.disable(&tx, id).await?) };
-    pool.transaction(work).await.unwrap();
+    let mark = pool.transaction(work).await.unwrap();
     let app = App::builder().database(&app.database).start().await;
     assert!(is_refused(&app, &token("ada", now() + 20), "TOKEN_REVOKED").await);
 
-    let work = |tx| async move { Ok(revocations.enable(&tx, id).await?) };
-    pool.transaction(work).await.unwrap();
+    let work = |tx| async move { Ok(revocations.enable(&tx, id, mark).await?) };
+    assert!(pool.transaction(work).await.unwrap());
+    assert!(!pool.transaction(work).await.unwrap(), "something was written since");
     let app = App::builder().database(&app.database).start().await;
     assert!(is_refused(&app, &phone, "TOKEN_REVOKED").await);
 }

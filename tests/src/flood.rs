@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use proto::user::v1::{GetProfileRequest, user_service_client::UserServiceClient};
+use serde_json::Map;
 use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, timeout},
@@ -41,6 +42,8 @@ pub struct Seen {
 pub struct Forged {
     /// How many were sent.
     pub sent: u64,
+    /// How long sending them took.
+    pub took: Duration,
     /// How many of them were refused as such, with 16.
     pub refused: u64,
     /// How many were answered otherwise: none was taken.
@@ -68,7 +71,7 @@ pub async fn good(server: &Server, long: Duration) -> Seen {
     while start.elapsed() < long {
         ticks.tick().await;
         let name = if sent % 2 == 0 { "ada".to_owned() } else { format!("person-{sent}") };
-        let token = world().issuer.id_token(&name, &serde_json::Map::new());
+        let token = world().issuer.id_token(&name, &Map::new());
         let mut client = client.clone();
         sent += 1;
         calls.spawn(async move {
@@ -92,34 +95,62 @@ pub async fn forged(server: &Server, rate: u64, long: Duration) -> Forged {
     for _ in 0..CONNECTIONS {
         clients.push(connect(server).await);
     }
-    let good = world().issuer.id_token("eve", &serde_json::Map::new());
-    let (message, _signature) = good.rsplit_once('.').expect("three segments");
-    let together = rate * u64::try_from(TICK.as_millis()).expect("few") / 1000;
+    let forger = Forger::new();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (start, mut calls, mut sent) = (Instant::now(), JoinSet::new(), 0);
     let mut codes = Vec::new();
     while start.elapsed() < long {
         ticks.tick().await;
-        for _ in 0..together {
-            // 256 bytes that nobody has seen before, and that are no signature.
-            let mut signature = [0x5a_u8; 256];
-            signature[..8].copy_from_slice(&u64::to_le_bytes(sent));
-            let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
+        while sent < due(rate, start.elapsed().min(long)) {
             let client = clients[usize::try_from(sent).unwrap_or(0) % CONNECTIONS].clone();
+            calls.spawn(refusal(client, forger.token(sent)));
             sent += 1;
-            calls.spawn(refusal(client, token));
         }
         while let Some(ended) = calls.try_join_next() {
             codes.extend(ended.expect("no forged token is taken"));
         }
     }
+    let took = start.elapsed();
     codes.extend(calls.join_all().await.into_iter().flatten());
     let count = |is: fn(&Code) -> bool| {
         u64::try_from(codes.iter().filter(|code| is(code)).count()).unwrap_or(u64::MAX)
     };
     let refused = count(|code| *code == Code::Unauthenticated);
-    Forged { sent, refused, otherwise: count(|_code| true) - refused }
+    Forged { sent, took, refused, otherwise: count(|_code| true) - refused }
+}
+
+/// How many have to be sent by then.
+fn due(rate: u64, elapsed: Duration) -> u64 {
+    let due = u128::from(rate) * elapsed.as_micros() / 1_000_000;
+    u64::try_from(due).unwrap_or(u64::MAX)
+}
+
+/// Makes tokens that nobody has seen before: each says something else, and is signed by nobody.
+struct Forger {
+    header: String,
+    /// What all of them say, up to the brace that ends it.
+    claims: String,
+}
+
+impl Forger {
+    /// All but one claim and the signature are as in a good one.
+    fn new() -> Self {
+        let good = world().issuer.id_token("eve", &Map::new());
+        let mut parts = good.split('.');
+        let header = parts.next().expect("a header").to_owned();
+        let claims = URL_SAFE_NO_PAD.decode(parts.next().expect("claims")).expect("base64");
+        let claims = String::from_utf8(claims).expect("JSON");
+        let claims = claims.strip_suffix('}').expect("an object").to_owned();
+        Self { header, claims }
+    }
+
+    fn token(&self, number: u64) -> String {
+        let claims = URL_SAFE_NO_PAD.encode(format!("{},\"jti\":\"{number}\"}}", self.claims));
+        let mut signature = [0x5a_u8; 256];
+        signature[..8].copy_from_slice(&u64::to_le_bytes(number));
+        format!("{}.{claims}.{}", self.header, URL_SAFE_NO_PAD.encode(signature))
+    }
 }
 
 /// How a forged token is refused, if it is answered in time.
@@ -134,25 +165,37 @@ async fn refusal(mut client: UserServiceClient<Channel>, token: String) -> Optio
     }
 }
 
+impl Forged {
+    /// How many were sent a second.
+    #[expect(clippy::cast_precision_loss, reason = "a rate is rounded anyway")]
+    pub fn rate(&self) -> f64 {
+        self.sent as f64 / self.took.as_secs_f64()
+    }
+}
+
 impl Seen {
     /// The share of calls that were served.
     #[expect(clippy::cast_precision_loss, reason = "a share is rounded anyway")]
     pub fn goodput(&self) -> f64 {
         self.good as f64 / self.sent.max(1) as f64
     }
+
+    /// Within what so many of a hundred were served.
+    pub fn within(&self, percent: usize) -> Duration {
+        self.took.get(self.took.len() * percent / 100).copied().unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = |share: usize| self.took.get(self.took.len() * share / 100).copied();
         write!(
             f,
             "{} of {} good calls ({:.2} %), p50 {:?}, p99 {:?}",
             self.good,
             self.sent,
             self.goodput() * 100.0,
-            at(50).unwrap_or_default(),
-            at(99).unwrap_or_default(),
+            self.within(50),
+            self.within(99),
         )
     }
 }

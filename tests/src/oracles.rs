@@ -72,7 +72,7 @@ pub struct Compared {
 }
 
 /// All of them.
-pub const ORACLES: [Oracle; 5] = [
+pub const ORACLES: [Oracle; 6] = [
     Oracle {
         name: "SignIn: a wrong password, or an unknown account",
         lanes: 10,
@@ -81,6 +81,19 @@ pub const ORACLES: [Oracle; 5] = [
         ask: |app, way, name| {
             let email = email(way, name);
             let (password, device_name) = ("wrong".to_owned(), String::new());
+            let message = SignInRequest { email, password, device_name };
+            Box::pin(async { stranger(app).sign_in(from_anew(message)).await.map(drop) })
+        },
+    },
+    Oracle {
+        // Firebase does not know of it, and signs them in.
+        name: "SignIn: the right password of somebody disabled here, or an unknown account",
+        lanes: 10,
+        is_alike: true,
+        prepare: disabled_here,
+        ask: |app, way, name| {
+            let email = email(way, name);
+            let (password, device_name) = (PASSWORD.to_owned(), String::new());
             let message = SignInRequest { email, password, device_name };
             Box::pin(async { stranger(app).sign_in(from_anew(message)).await.map(drop) })
         },
@@ -235,20 +248,34 @@ fn email(way: Way, name: &str) -> String {
     }
 }
 
-/// So many accounts that each is tried a few times.
+/// So many accounts that each is tried a few times: their addresses.
 fn accounts<'a>(calls: usize) -> Ready<'a> {
+    Box::pin(async move { people(calls).await.into_iter().map(|(email, _)| email).collect() })
+}
+
+/// The same, of people who are disabled here and nowhere else.
+fn disabled_here(app: &App, calls: usize) -> Ready<'_> {
     Box::pin(async move {
-        let make = move || {
-            let emails = (0..calls.div_ceil(TRIES_PER_ACCOUNT))
-                .map(|_| format!("somebody-{}@example.com", fresh()));
-            let emails: Vec<_> = emails.collect();
-            for email in &emails {
-                world().issuer.sign_up(email, PASSWORD).expect("an account");
-            }
-            emails
-        };
-        tokio::task::spawn_blocking(make).await.expect("accounts")
+        let people = people(calls).await;
+        let rows: Vec<_> = people.iter().map(|(_, id)| format!("('{id}', true)")).collect();
+        let statement = "insert into mayfly.revocation (user_id, is_disabled) values";
+        app.sql(&format!("{statement} {}", rows.join(", "))).await;
+        people.into_iter().map(|(email, _)| email).collect()
     })
+}
+
+/// Address and uid of each.
+async fn people(calls: usize) -> Vec<(String, String)> {
+    let make = move || {
+        let emails = (0..calls.div_ceil(TRIES_PER_ACCOUNT))
+            .map(|_| format!("somebody-{}@example.com", fresh()));
+        let made = emails.map(|email| {
+            let session = world().issuer.sign_up(&email, PASSWORD).expect("an account");
+            (email, session.user_id)
+        });
+        made.collect()
+    };
+    tokio::task::spawn_blocking(make).await.expect("accounts")
 }
 
 fn refresh_token_of_disabled() -> String {

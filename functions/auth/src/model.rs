@@ -93,7 +93,8 @@ pub(crate) fn keeps_admin(own: &UserId, of: &UserId, roles: &[String]) -> Result
     Ok(())
 }
 
-/// Nobody disables themselves: so there is always one who can enable.
+/// Nobody disables themselves, so there is always one who can enable; or enables themselves, who may
+/// have been let in by what was known a moment before they were disabled.
 pub(crate) fn is_another(own: &UserId, of: &UserId) -> Result<(), Fault> {
     if own == of {
         return Err(Fault::invalid("user_id", "must be somebody else's"));

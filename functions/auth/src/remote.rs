@@ -397,6 +397,16 @@ impl Refusal {
 }
 
 impl Error {
+    /// Whether Firebase has answered with what is no verdict on what it was asked: it fails, wants to be
+    /// asked less, or is set up otherwise.
+    pub(crate) fn is_no_verdict(&self) -> bool {
+        match self {
+            Self::Unexpected { .. } => true,
+            Self::Unreachable(error) => error.was_answered(),
+            Self::Refused(_) | Self::NoAdmin | Self::NoAccess(_) => false,
+        }
+    }
+
     /// Whether Firebase may have been asked, and with it may have done what it was asked for.
     pub(crate) fn may_have_left(&self) -> bool {
         match self {

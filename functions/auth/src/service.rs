@@ -10,11 +10,11 @@ mod sign_in;
 mod standing;
 mod tokens;
 
-use call::Call;
+use call::{Call, SignedIn};
 use chassis::Context;
 use chrono::{DateTime, Utc};
 use database::Tx;
-use fault::Fault;
+use fault::{Fault, Reason};
 use proto::auth::v1::{
     self,
     auth_service_server::{AuthService as Rpcs, AuthServiceServer},
@@ -45,6 +45,29 @@ impl AuthService {
     /// The time, as it is written down.
     fn now(&self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.context.clock.unix_micros()).unwrap_or_default()
+    }
+
+    /// Refuses whoever may not call any more, by what the database says within `tx`. What has let them
+    /// in may be as old as `REVOCATION_SECS_MAX`; and while Firebase was waited for, they may have been
+    /// disabled, or lost the role.
+    async fn may_still(&self, tx: &Tx, call: &SignedIn) -> Result<(), Fault> {
+        let person = call.caller.person().ok_or(Reason::TokenMissing)?;
+        let Some(refusal) = self.context.revocations.refusal_in(tx, person).await? else {
+            return Ok(());
+        };
+        let reason = match refusal {
+            revocation::Error::Outdated => Reason::TokenExpired,
+            revocation::Error::Revoked
+            | revocation::Error::Disabled
+            | revocation::Error::Unknown(_) => Reason::TokenRevoked,
+        };
+        Err(Fault::new(reason).because(refusal))
+    }
+
+    /// The same before anything is asked of Firebase.
+    async fn may_begin(&self, call: &SignedIn) -> Result<(), Fault> {
+        let look = |tx: Tx| async move { self.may_still(&tx, call).await };
+        self.context.pool.transaction(look).await
     }
 
     /// Writes down what happens in a transaction, and has it logged once that is committed.

@@ -15,6 +15,12 @@ pub(crate) async fn lock_person(db: impl PgExecutor<'_>, user_id: &UserId) -> Re
     Ok(())
 }
 
+/// Whether anything here is of a person.
+pub(crate) async fn knows_person(db: impl PgExecutor<'_>, user_id: &UserId) -> Result<bool> {
+    let query = query_file_scalar!("../../queries/auth/knows_person.sql", user_id.as_str());
+    Ok(query.fetch_one(db).await?)
+}
+
 pub(crate) async fn create_session(db: impl PgExecutor<'_>, session: &Session) -> Result<()> {
     query_file!(
         "../../queries/auth/create_session.sql",

@@ -102,7 +102,7 @@ pub(crate) fn fault(error: BoxError) -> Fault {
 /// client refreshes both.
 fn of_revocation(error: RevocationError) -> Fault {
     let reason = match error {
-        RevocationError::Revoked => Reason::TokenRevoked,
+        RevocationError::Revoked | RevocationError::Disabled => Reason::TokenRevoked,
         RevocationError::Outdated => Reason::TokenExpired,
         RevocationError::Unknown(_) => Reason::DbUnavailable,
     };

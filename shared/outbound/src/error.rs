@@ -85,6 +85,11 @@ pub enum Error {
     },
 }
 
+/// A status that says that the service cannot answer.
+#[derive(Debug, thiserror::Error)]
+#[error("it answered with status {0}")]
+pub(crate) struct Unable(pub(crate) u16);
+
 /// The text of a status, with what it came from.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -116,6 +121,12 @@ impl Error {
             Self::Refused { .. } | Self::TooLarge { .. } => true,
             Self::TransactionOpen { .. } | Self::Unsendable { .. } => false,
         }
+    }
+
+    /// Whether the last attempt was answered, by a status that says that there is no answer: that it was
+    /// not cut short is then known.
+    pub fn was_answered(&self) -> bool {
+        matches!(self, Self::Unavailable { cause, .. } if cause.is::<Unable>())
     }
 
     /// The same, of a call or an attempt of which it is known whether it may have left.

@@ -252,7 +252,7 @@ where
             let request = Request::new(self.message.clone());
             match (self.rpc)(link.showing(token.clone()), request).await {
                 Err(status) if is_unbegun(&status) && beginnings < BEGINNINGS_MAX => {
-                    beginnings += 1
+                    beginnings += 1;
                 }
                 outcome => return outcome.map_err(|status| self.function.failed(status, attempt)),
             }

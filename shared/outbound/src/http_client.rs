@@ -14,6 +14,7 @@ use crate::{
     Error, Request,
     breaker::Verdict,
     dependency::{Again, Attempt, Dependency, Errand, Failed},
+    error::Unable,
     kept::Kept,
     pushback::Pushback,
 };
@@ -45,11 +46,6 @@ pub struct Answer {
     /// The body, whole.
     pub body: Bytes,
 }
-
-/// A status that says that the service cannot answer.
-#[derive(Debug, thiserror::Error)]
-#[error("it answered with status {0}")]
-struct Unable(u16);
 
 impl Http {
     pub(crate) fn new(dependency: Arc<Dependency>, base: Url, clock: Clock) -> Self {

@@ -29,6 +29,11 @@ pub struct Revocations {
     known_max: Duration,
 }
 
+/// What was last written of a person, if anything was: for whoever does something elsewhere between
+/// two transactions, and must know whether somebody else has begun to do the contrary.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Mark(Option<i64>);
+
 impl Revocations {
     /// Nothing is known yet. Reads run on `tasks`, over a pool of which nobody else takes
     /// connections: a process whose calls have used up theirs still knows who may call.
@@ -51,14 +56,12 @@ impl Revocations {
         self.known(person).unwrap_or_else(|| Err(Error::Unknown(Arc::new(ReadError::Crowded))))
     }
 
-    /// Whether a person's sign-in is over by what the database says within `tx`, however fresh: for
-    /// whoever is about to keep it.
-    pub async fn is_over_in(&self, tx: &Tx, person: &Person) -> Result<bool> {
+    /// Why a token is not taken, if it is not, by what the database says within `tx`, however fresh:
+    /// for whoever is about to write what must not outlive it.
+    pub async fn refusal_in(&self, tx: &Tx, person: &Person) -> Result<Option<Error>> {
         let found = store::read(tx, None, std::slice::from_ref(&person.user_id)).await?;
-        let refuses = |(_id, standing): (UserId, Standing)| {
-            matches!(standing.judge(person), Err(Error::Revoked))
-        };
-        Ok(found.asked.into_iter().any(refuses))
+        let refusal = |(_id, standing): (UserId, Standing)| standing.judge(person).err();
+        Ok(found.asked.into_iter().find_map(refusal))
     }
 
     /// How old what a check says may be.
@@ -100,17 +103,32 @@ impl Revocations {
     }
 
     /// Refuses every token of a person, until they are enabled again.
-    pub async fn disable(&self, tx: &Tx, user_id: &UserId) -> Result<()> {
-        store::disable(tx, user_id).await?;
+    pub async fn disable(&self, tx: &Tx, user_id: &UserId) -> Result<Mark> {
+        let mark = store::disable(tx, user_id).await?;
         self.doubt_after(tx);
-        Ok(())
+        Ok(Mark(Some(mark)))
     }
 
-    /// Takes a person's tokens again, those excepted that were revoked.
-    pub async fn enable(&self, tx: &Tx, user_id: &UserId) -> Result<()> {
-        store::enable(tx, user_id).await?;
+    /// Takes a person's tokens again, those excepted that were revoked; whether it does, which is not
+    /// so where something was written since `mark`.
+    pub async fn enable(&self, tx: &Tx, user_id: &UserId, mark: Mark) -> Result<bool> {
+        let Mark(Some(written)) = mark else {
+            // Of whom nothing was written every token is taken.
+            return self.has_mark(tx, user_id, mark).await;
+        };
+        let is_enabled = store::enable(tx, user_id, written).await?;
         self.doubt_after(tx);
-        Ok(())
+        Ok(is_enabled)
+    }
+
+    /// Marks how a person stands, so that whoever has marked it before finds out.
+    pub async fn mark(&self, tx: &Tx, user_id: &UserId) -> Result<Mark> {
+        Ok(Mark(store::mark(tx, user_id).await?))
+    }
+
+    /// Whether nothing was written of a person since `mark`.
+    pub async fn has_mark(&self, tx: &Tx, user_id: &UserId, mark: Mark) -> Result<bool> {
+        Ok(Mark(store::read_mark(tx, user_id).await?) == mark)
     }
 
     /// Lets its connection go.

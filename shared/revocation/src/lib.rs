@@ -21,15 +21,18 @@ mod store;
 use std::sync::Arc;
 
 pub use self::settings::Settings;
-pub use checked::Revocations;
+pub use checked::{Mark, Revocations};
 pub use reader::ReadError;
 
 /// Why a token is not taken, although it is good.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The sign-in that the token comes from is over, or its person is disabled.
+    /// The sign-in that the token comes from is over.
     #[error("the sign-in was revoked")]
     Revoked,
+    /// Its person is disabled, and with them every sign-in of theirs, also those to come.
+    #[error("the person is disabled")]
+    Disabled,
     /// The token says what holds no longer. Refreshed, it is taken.
     #[error("the token has to be refreshed")]
     Outdated,

@@ -21,8 +21,10 @@ pub(crate) struct Standing {
 impl Standing {
     /// Whether a token of the person is taken.
     pub(crate) fn judge(&self, person: &Person) -> Result<(), Error> {
-        let is_over = self.is_disabled
-            || person.auth_time < self.valid_from
+        if self.is_disabled {
+            return Err(Error::Disabled);
+        }
+        let is_over = person.auth_time < self.valid_from
             || self.sessions.as_ref().is_some_and(|over| over.contains(&person.auth_time));
         if is_over {
             return Err(Error::Revoked);
@@ -55,6 +57,7 @@ mod tests {
         match standing.judge(&person) {
             Ok(()) => "taken",
             Err(Error::Revoked) => "revoked",
+            Err(Error::Disabled) => "disabled",
             Err(Error::Outdated) => "outdated",
             Err(Error::Unknown(_)) => "unknown",
         }
@@ -91,7 +94,8 @@ mod tests {
 
     #[test]
     fn the_disabled_are_refused_whatever_they_hold() {
-        let standing = Standing { is_disabled: true, ..Standing::default() };
-        assert_eq!(told(&standing, i64::MAX, i64::MAX), "revoked");
+        let standing = Standing { is_disabled: true, valid_from: 100, ..Standing::default() };
+        assert_eq!(told(&standing, i64::MAX, i64::MAX), "disabled");
+        assert_eq!(told(&standing, 0, 0), "disabled");
     }
 }

@@ -2,7 +2,7 @@
 
 use database::Result;
 use identity::UserId;
-use sqlx::{PgExecutor, query_file};
+use sqlx::{PgExecutor, query_file, query_file_scalar};
 
 use crate::{
     known::{CHANGES_MAX, Found},
@@ -71,12 +71,24 @@ pub(crate) async fn require_refresh(
     Ok(())
 }
 
-pub(crate) async fn disable(db: impl PgExecutor<'_>, user_id: &UserId) -> Result<()> {
-    query_file!("../../queries/revocation/disable.sql", user_id.as_str()).execute(db).await?;
-    Ok(())
+/// What marks that it was written.
+pub(crate) async fn disable(db: impl PgExecutor<'_>, user_id: &UserId) -> Result<i64> {
+    let query = query_file_scalar!("../../queries/revocation/disable.sql", user_id.as_str());
+    Ok(query.fetch_one(db).await?)
 }
 
-pub(crate) async fn enable(db: impl PgExecutor<'_>, user_id: &UserId) -> Result<()> {
-    query_file!("../../queries/revocation/enable.sql", user_id.as_str()).execute(db).await?;
-    Ok(())
+/// Whether the mark was still there.
+pub(crate) async fn enable(db: impl PgExecutor<'_>, user_id: &UserId, mark: i64) -> Result<bool> {
+    let query = query_file!("../../queries/revocation/enable.sql", user_id.as_str(), mark);
+    Ok(query.execute(db).await?.rows_affected() == 1)
+}
+
+pub(crate) async fn mark(db: impl PgExecutor<'_>, user_id: &UserId) -> Result<Option<i64>> {
+    let query = query_file_scalar!("../../queries/revocation/mark.sql", user_id.as_str());
+    Ok(query.fetch_optional(db).await?)
+}
+
+pub(crate) async fn read_mark(db: impl PgExecutor<'_>, user_id: &UserId) -> Result<Option<i64>> {
+    let query = query_file_scalar!("../../queries/revocation/read_mark.sql", user_id.as_str());
+    Ok(query.fetch_optional(db).await?)
 }

@@ -11,7 +11,7 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection,
     migrate::{MigrateError, Migrator},
     postgres::PgConnectOptions,
-    query_scalar,
+    query_scalar, raw_sql,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -83,7 +83,12 @@ fn migrator() -> Migrator {
 pub async fn migrate(url: &str) -> Result<usize, Error> {
     let options = options(url).map_err(Error::Connect)?;
     let mut connection = start_session(&options).await?;
-    is_alone(&options).await?;
+    if let Err(shared) = is_alone(&options).await {
+        // Whoever it serves is left as they were found. What keeps that from being done changes nothing.
+        let _marked = unmark(&mut connection).await;
+        return Err(shared);
+    }
+    set_limits(&mut connection).await.map_err(Error::Ledger)?;
     wait_for_lock(&mut connection).await?;
 
     let before = applied(&mut connection).await.unwrap_or_default().len();
@@ -118,7 +123,8 @@ pub async fn applied(connection: &mut PgConnection) -> Result<BTreeSet<i64>, sql
 async fn start_session(options: &PgConnectOptions) -> Result<PgConnection, Error> {
     let connected = timeout(CONNECT_MAX, options.connect()).await;
     let mut connection = connected.map_err(|_elapsed| Error::Silent)?.map_err(Error::Connect)?;
-    if set_limits(&mut connection).await? { Err(Error::Shared) } else { Ok(connection) }
+    let is_shared = mark(&mut connection).await.map_err(Error::Ledger)?;
+    if is_shared { Err(Error::Shared) } else { Ok(connection) }
 }
 
 /// Begins a second session while the first does nothing: a pooler in transaction mode gives it the
@@ -132,12 +138,22 @@ async fn is_alone(options: &PgConnectOptions) -> Result<(), Error> {
 }
 
 /// Whether the session is somebody else's too.
-async fn set_limits(connection: &mut PgConnection) -> Result<bool, Error> {
-    let statement = include_str!("../../../queries/schema/set_limits.sql");
+async fn mark(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let statement = include_str!("../../../queries/schema/mark.sql");
     #[expect(clippy::disallowed_methods, reason = "there may be no schema to check it against")]
-    let set = query_scalar(AssertSqlSafe(statement));
+    let marked = query_scalar(AssertSqlSafe(statement));
     // Named, it would meet its like where the backend is shared.
-    set.persistent(false).fetch_one(connection).await.map_err(Error::Ledger)
+    marked.persistent(false).fetch_one(connection).await
+}
+
+async fn unmark(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let statement = include_str!("../../../queries/schema/unmark.sql");
+    raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)
+}
+
+async fn set_limits(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let statement = include_str!("../../../queries/schema/set_limits.sql");
+    raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)
 }
 
 async fn wait_for_lock(connection: &mut PgConnection) -> Result<(), Error> {
@@ -165,6 +181,6 @@ mod tests {
     #[test]
     fn a_function_needs_its_own_migrations_and_the_shared_ones() {
         assert!(needed_by("user").is_superset(&BTreeSet::from([1, 2, 3, 4, 5])));
-        assert_eq!(needed_by("nobody"), BTreeSet::from([1, 3, 5]));
+        assert_eq!(needed_by("nobody"), BTreeSet::from([1, 3, 5, 11]));
     }
 }

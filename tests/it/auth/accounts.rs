@@ -69,8 +69,19 @@ async fn a_wrong_password_and_an_unknown_account_answer_alike() {
     let (known, disabled) = (account(), address());
     let session = world().issuer.sign_up(&disabled, PASSWORD).unwrap();
     world().issuer.disable(&session.user_id).unwrap();
+    // Firebase does not know of this one, and signs them in.
+    let disabled_here = address();
+    let session = world().issuer.sign_up(&disabled_here, PASSWORD).unwrap();
+    let row = format!("('{}', true)", session.user_id);
+    app.sql(&format!("insert into mayfly.revocation (user_id, is_disabled) values {row}")).await;
     let mut answers = Vec::new();
-    for (email, password) in [(&known, "wrong"), (&address(), "wrong"), (&disabled, PASSWORD)] {
+    for (email, password) in [
+        (&known, "wrong"),
+        (&address(), "wrong"),
+        (&disabled, PASSWORD),
+        (&disabled_here, PASSWORD),
+        (&disabled_here, "wrong"),
+    ] {
         let began = Instant::now();
         let status = tries(&app, email, password).await.unwrap_err();
         let half_seconds = began.elapsed().as_millis() / 500;
@@ -78,8 +89,15 @@ async fn a_wrong_password_and_an_unknown_account_answer_alike() {
         answers.push((told(&status), status.message().to_owned()));
     }
     assert_eq!(answers[0].0.reason, "CREDENTIALS_INVALID");
-    assert_eq!(answers[0], answers[1]);
-    assert_eq!(answers[0], answers[2]);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    let failed = "select count(*) from mayfly_auth.audit where event = 'sign_in_failed'";
+    assert_eq!(app.sql_count(failed).await, 5);
+    let counted = "select coalesce(sum(count), 0)::bigint from mayfly_auth.attempt";
+    assert_eq!(
+        app.sql_count(counted).await,
+        10,
+        "five attempts, each of an account and from an address"
+    );
 }
 
 #[tokio::test]

@@ -238,3 +238,28 @@ async fn whoever_goes_on_counts_for_nothing() {
     refresh(&app, &tokens.refresh_token).await.unwrap();
     assert_eq!(app.sql_count(rows).await, 0);
 }
+
+#[tokio::test]
+async fn an_outage_of_firebase_is_not_held_against_whoever_signs_in_and_a_silence_is() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let email = account();
+    for status in [500, 503, 429] {
+        front.answers("accounts:signInWithPassword", status, 1);
+        is_outage(tries(&app, &email, PASSWORD).await.map(drop));
+        assert_eq!(app.sql_count(COUNTED).await, 0, "{status}");
+    }
+    front.refuses("accounts:signInWithPassword", "OPERATION_NOT_ALLOWED : none of ours");
+    is_outage(tries(&app, &email, PASSWORD).await.map(drop));
+    front.grants("accounts:signInWithPassword", &json!({ "localId": "ada" }));
+    is_outage(tries(&app, &email, PASSWORD).await.map(drop));
+    assert_eq!(app.sql_count(COUNTED).await, 0);
+
+    // It may have come to a verdict that nobody was there to hear.
+    let held = front.holds("accounts:signInWithPassword");
+    let mut request = Request::new(sign_in(&email, PASSWORD));
+    request.set_timeout(Duration::from_millis(700));
+    app.stranger(None).auth().sign_in(request).await.unwrap_err();
+    held.goes();
+    assert_eq!(app.sql_count(COUNTED).await, 2);
+}

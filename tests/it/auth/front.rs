@@ -13,7 +13,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tests::world;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::task::TaskTracker;
 
 /// A way to the issuer of the tests.
@@ -29,11 +29,25 @@ struct Word {
     body: Bytes,
 }
 
+/// A request that waits until it is let go.
+pub(crate) struct Held {
+    came: oneshot::Receiver<()>,
+    go: oneshot::Sender<()>,
+}
+
+/// The other ends of it.
+struct Holder {
+    end: &'static str,
+    came: oneshot::Sender<()>,
+    go: oneshot::Receiver<()>,
+}
+
 #[derive(Default)]
 struct Told {
     asked: Mutex<Vec<String>>,
     /// What paths that end so are answered with, and how often still.
     answers: Mutex<Option<(&'static str, Word, usize)>>,
+    holds: Mutex<Option<Holder>>,
 }
 
 impl Front {
@@ -76,13 +90,40 @@ impl Front {
         *self.told.answers.lock().unwrap() = Some((end, Word { status, body }, times));
     }
 
+    /// Has the next request for a path that ends so wait.
+    pub(crate) fn holds(&self, end: &'static str) -> Held {
+        let (comes, came) = oneshot::channel();
+        let (go, goes) = oneshot::channel();
+        *self.told.holds.lock().unwrap() = Some(Holder { end, came: comes, go: goes });
+        Held { came, go }
+    }
+
     /// How often a path that ends so was asked for.
     pub(crate) fn asked(&self, end: &str) -> usize {
         self.told.asked.lock().unwrap().iter().filter(|path| path.ends_with(end)).count()
     }
 }
 
+impl Held {
+    /// Waits until it is there.
+    pub(crate) async fn came(&mut self) {
+        (&mut self.came).await.unwrap();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn goes(self) {
+        drop(self.go);
+    }
+}
+
 impl Told {
+    async fn hold(&self, path: &str) {
+        let holder = self.holds.lock().unwrap().take_if(|holder| path.ends_with(holder.end));
+        let Some(Holder { came, go, .. }) = holder else { return };
+        came.send(()).unwrap_or_default();
+        let _gone = go.await;
+    }
+
     fn answer(&self, path: &str) -> Option<Word> {
         let mut answers = self.answers.lock().unwrap();
         let (end, word, times) = answers.as_mut()?;
@@ -103,6 +144,7 @@ async fn pass(
 ) -> (StatusCode, [(HeaderName, &'static str); 1], Bytes) {
     let kind = [(header::CONTENT_TYPE, "application/json")];
     told.asked.lock().unwrap().push(uri.path().to_owned());
+    told.hold(uri.path()).await;
     if let Some(Word { status, body }) = told.answer(uri.path()) {
         return (status, kind, body);
     }

@@ -10,11 +10,11 @@ use proto::{
     },
     user::v1::GetProfileRequest,
 };
-use tests::{App, Person, told, until};
+use tests::{App, Person, told, until, world};
 use tokio::time::sleep;
 use tonic::Code;
 
-use super::{PASSWORD, account, refusal, signed_in, tries, unauthenticated};
+use super::{PASSWORD, account, address, refusal, signed_in, tries, unauthenticated};
 
 /// `REVOCATION_SECS_MAX`, and what a machine may take that has other things to do.
 const SOON: Duration = Duration::from_secs(5 + 15);
@@ -152,4 +152,22 @@ async fn what_one_person_ends_is_nobody_elses_though_it_is_of_the_same_second() 
     assert_eq!(sessions(&bob).await.len(), 1);
     refresh(&app, &of_bob.refresh_token).await.unwrap();
     assert_eq!(refusal(refresh(&app, &of_ada.refresh_token).await).1, "TOKEN_REVOKED");
+}
+
+#[tokio::test]
+async fn a_sign_in_that_was_not_made_here_is_refreshed_no_more_at_once() {
+    let app = App::builder().without("FIREBASE_SERVICE_ACCOUNT").start().await;
+    let other = App::builder().database(&app.database).with("REVOCATION_SECS_MAX", "30");
+    let other = other.start().await;
+    // As by one of Firebase's SDKs.
+    let session = world().issuer.sign_up(&address(), PASSWORD).unwrap();
+    refresh(&other, &session.refresh_token).await.unwrap();
+    let ada = other.stranger(Some(&session.id_token));
+    assert_eq!(sessions(&ada).await, []);
+
+    let ends = app.stranger(Some(&session.id_token));
+    ends.auth().revoke_all_sessions(RevokeAllSessionsRequest {}).await.unwrap();
+    let refused = refusal(refresh(&other, &session.refresh_token).await);
+    assert_eq!(refused, unauthenticated("TOKEN_REVOKED"));
+    assert_eq!(sessions(&ada).await, [], "it does not know yet");
 }

@@ -98,9 +98,18 @@ async fn an_api_client_is_let_in_whatever_others_have_tried_and_what_they_try_ha
     exchange("192.0.2.1", &id, &good).await.unwrap();
     clock.advance(WAIT);
     assert_eq!(refusal(exchange("192.0.2.1", &id, "mfs_wrong").await), wrong);
-    // Whoever has to wait was written down as well.
-    let refused = "select count(*) from mayfly_auth.audit where event = 'api_key_refused'";
-    assert_eq!(app.sql_count(refused).await, 6);
+    // Who comes too early writes nothing: that they have to wait is written down, once for each wait.
+    let events = async |event: &str| {
+        let rows = format!("select count(*) from mayfly_auth.audit where event = '{event}'");
+        app.sql_count(&rows).await
+    };
+    assert_eq!((events("api_key_refused").await, events("attempts_blocked").await), (4, 2));
+    let rows = "select count(*) from mayfly_auth.audit";
+    let before = app.sql_count(rows).await;
+    for _ in 0..5 {
+        assert_eq!(refusal(exchange("192.0.2.1", &id, "mfs_wrong").await).1, "RATE_LIMITED");
+    }
+    assert_eq!(app.sql_count(rows).await, before);
 }
 
 #[tokio::test]

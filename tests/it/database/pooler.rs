@@ -10,6 +10,7 @@ use std::{
 };
 
 use proto::user::v1::GetProfileRequest;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, raw_sql};
 use tempfile::TempDir;
 use tests::{App, skip, told, until, world};
 use tokio::net::{TcpListener, TcpStream};
@@ -136,10 +137,30 @@ async fn a_pooler_in_transaction_mode_is_refused_by_the_name_of_its_setting() {
 async fn migrations_go_past_a_pooler_in_transaction_mode_or_not_at_all() {
     let Some(pooler) = Pooler::start("transaction").await else { return };
     let database = world().new_empty_database().await;
-    // The mark of the first try stays with the backend.
+    let url = pooler.url(&database);
     for _ in 0..2 {
-        let error = schema::migrate(&pooler.url(&database)).await.unwrap_err();
+        let error = schema::migrate(&url).await.unwrap_err();
         assert!(matches!(error, schema::Error::Shared), "{error:?}");
         assert!(error.is_mismatch() && error.to_string().contains("DATABASE_DIRECT_URL"));
+        // Whoever else the backend serves finds it as it was.
+        let set = settings(&url).await;
+        assert_eq!(set, ["0", "0", ""], "of {set:?}");
     }
+    // Nor does it take away what others have set.
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    raw_sql("set mayfly.session = 'started'").execute(&mut other).await.unwrap();
+    schema::migrate(&url).await.unwrap_err();
+    assert_eq!(settings(&url).await, ["0", "0", "started"]);
+}
+
+/// What a backend is left with.
+async fn settings(url: &str) -> Vec<String> {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let mut settings = Vec::new();
+    for name in ["lock_timeout", "client_connection_check_interval", "mayfly.session"] {
+        let text = format!("select coalesce(current_setting('{name}', true), '')");
+        let row = raw_sql(AssertSqlSafe(text)).fetch_one(&mut connection).await.unwrap();
+        settings.push(row.get(0));
+    }
+    settings
 }

@@ -6,7 +6,8 @@ use uuid::Uuid;
 /// What has happened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum What {
-    /// Firebase is about to be asked for an account. Where nothing follows nobody heard how it ended.
+    /// Firebase is about to be asked for an account. Where nothing follows none was made by what it has
+    /// answered, or nobody heard how it ended.
     RegisterBegun,
     /// An account was made.
     Registered,
@@ -38,12 +39,14 @@ pub(crate) enum What {
     SessionsRevokedHere,
     /// The issuer was told of it later.
     SessionsRevokedLater,
-    /// Somebody is about to have other roles, or has them if nothing follows.
+    /// Somebody is about to have other roles, and may have them although nothing follows.
     RolesBegun,
     /// Somebody has other roles.
     RolesSet,
     /// Somebody may not call any more.
     UserDisabled,
+    /// Firebase is about to let somebody sign in again, and may do so although nothing follows.
+    UserEnableBegun,
     /// Somebody may call again.
     UserEnabled,
     /// An API client was made.
@@ -91,6 +94,7 @@ impl What {
             Self::RolesBegun => "roles_begun",
             Self::RolesSet => "roles_set",
             Self::UserDisabled => "user_disabled",
+            Self::UserEnableBegun => "user_enable_begun",
             Self::UserEnabled => "user_enabled",
             Self::ApiClientCreated => "api_client_created",
             Self::ApiClientRotated => "api_client_rotated",

@@ -36,6 +36,7 @@ impl AuthService {
         let call = &call;
 
         let create = |tx: Tx| async move {
+            self.may_still(&tx, call).await?;
             let secret = secret()?;
             let client = ApiClient::new(display_name, scopes, &secret, self.now());
             store::create_api_client(&tx, &client, &call.caller.key()).await?;
@@ -77,6 +78,7 @@ impl AuthService {
         let call = &call;
 
         let rotate = |tx: Tx| async move {
+            self.may_still(&tx, call).await?;
             let (secret, now) = (secret()?, self.now());
             let times = (now, now + grace);
             let client = store::rotate_api_client_secret(&tx, id, &secret.hash(), times).await?;
@@ -97,6 +99,7 @@ impl AuthService {
         let (call, id) = (&call, id(&message.api_client_id));
 
         let delete = |tx: Tx| async move {
+            self.may_still(&tx, call).await?;
             if !store::delete_api_client(&tx, id).await? {
                 return Err(Reason::NotFound.into());
             }
@@ -116,10 +119,9 @@ impl AuthService {
         let client = store::get_api_client(&self.context.pool, id).await?;
         // The right secret does not wait for what others have tried: nobody comes upon it by trying.
         let Some(client) = api_client::of_secret(client, &client_secret, self.now()) else {
-            // Written down first: one that comes too early to be counted was tried as well.
+            let address = self.address(&call, Kind::Exchange).await?;
             let event = Event::of_api_client(What::ApiKeyRefused, id);
-            self.note_alone(&call, &event).await?;
-            self.attempt(&call, &self.address(&call, Kind::Exchange).await?).await?;
+            self.attempt_noted(&call, &address, &event).await?;
             return Err(Reason::CredentialsInvalid.into());
         };
         let key = self.context.pool.secret("auth_access").await?;

@@ -58,11 +58,23 @@ impl AuthService {
         subjects: &[Subject; 2],
         what: What,
     ) -> Result<(), Fault> {
-        let begin = |tx: Tx| async move {
+        let event = Event::of_subject(what, &subjects[0].hash);
+        self.attempt_noted(call, subjects, &event).await
+    }
+
+    /// Counts an attempt for each and writes it down, or says when it may be made. One that comes too
+    /// early is not written down: a stranger would fill the audit, and that they have to wait is in it.
+    pub(super) async fn attempt_noted(
+        &self,
+        call: &Call,
+        subjects: &[Subject],
+        event: &Event,
+    ) -> Result<(), Fault> {
+        let count = |tx: Tx| async move {
             self.count_each(&tx, call, subjects).await?;
-            self.note(&tx, call, Event::of_subject(what, &subjects[0].hash)).await
+            self.note(&tx, call, event.clone()).await
         };
-        self.context.pool.transaction(begin).await
+        self.context.pool.transaction(count).await
     }
 
     async fn count_each(&self, tx: &Tx, call: &Call, subjects: &[Subject]) -> Result<(), Fault> {

@@ -26,11 +26,13 @@ impl AuthService {
         let (call, of) = (&call, &UserId::parse(&user_id).ok_or(Reason::NotFound)?);
         model::keeps_admin(&call.user_id, of, &roles)?;
 
+        self.may_begin(call).await?;
         let Claims { claims, said_time } =
             self.toolkit.claims(call, of).await.map_err(Fault::from)?;
         // First, so that a role that is taken opens nothing, and one that is given is in the audit,
         // should nobody come to the end of this.
         let outdate = |tx: Tx| async move {
+            self.may_still(&tx, call).await?;
             self.outdate(&tx, of, said_time).await?;
             self.note(&tx, call, Event::of_person(What::RolesBegun, of)).await
         };

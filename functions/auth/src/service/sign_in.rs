@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use call::{Call, anyone};
 use database::Tx;
-use fault::{Fault, Reason};
+use fault::{Cause, Fault, Reason};
 use identity::Person;
 use proto::auth::v1::{
     RefreshTokenRequest, RefreshTokenResponse, RegisterRequest, RegisterResponse,
@@ -104,10 +104,10 @@ impl AuthService {
         let outcome = match self.toolkit.sign_in(&call, &email, &password).await {
             Ok(signed_in) => self.kept(&call, &subjects, (signed_in, device_name)).await,
             Err(Error::Refused(refusal)) => {
-                let fault = self.not_signed_in(&call, &subjects[0], refusal).await;
-                pace.end().await;
-                return Err(fault.into());
+                Err(self.not_signed_in(&call, &subjects[0], refusal).await)
             }
+            // Nobody has learned anything of the password: an outage is not held against people.
+            Err(error) if error.is_no_verdict() => Err(self.untried(&subjects, error).await),
             Err(error) => Err(self.unasked(&subjects, error).await),
         };
         let answer = match outcome {
@@ -123,8 +123,14 @@ impl AuthService {
         Ok(Response::new(answer))
     }
 
-    /// What is said when nobody was signed in: the same, whatever Firebase found wrong with it.
-    async fn not_signed_in(&self, call: &Call, account: &Subject, refusal: Refusal) -> Fault {
+    /// What is said when nobody was signed in: the same, whatever Firebase found wrong with it, or
+    /// whoever it is may not sign in here.
+    async fn not_signed_in(
+        &self,
+        call: &Call,
+        account: &Subject,
+        refusal: impl Into<Cause>,
+    ) -> Fault {
         let event = Event::of_subject(What::SignInFailed, &account.hash);
         let noted = self.note_alone(call, &event).await;
         let fault = Fault::new(Reason::CredentialsInvalid).because(refusal);
@@ -134,15 +140,18 @@ impl AuthService {
     /// Firebase has not answered. The attempt was none if it is known that nothing went out; else
     /// whoever leaves no time for the answer would try, and have messages sent, for nothing.
     async fn unasked(&self, subjects: &[Subject; 2], error: Error) -> Fault {
-        if error.may_have_left() {
-            return error.into();
-        }
+        if error.may_have_left() { error.into() } else { self.untried(subjects, error).await }
+    }
+
+    /// Takes back what was counted.
+    async fn untried(&self, subjects: &[Subject; 2], error: Error) -> Fault {
         let uncounted = self.not_tried(subjects).await;
         uncounted.err().unwrap_or_else(|| error.into())
     }
 
     /// Keeps a sign-in. Where something of ours is in the way the password was right, and counts for
-    /// no failure.
+    /// no failure. Whoever is disabled here is answered and counted as at Firebase, which may not know
+    /// yet: by anything else a right password would be told from a wrong one.
     async fn kept(
         &self,
         call: &Call,
@@ -150,33 +159,43 @@ impl AuthService {
         what: (SignedIn, String),
     ) -> Result<SignInResponse, Fault> {
         match self.keep(call, subjects, what).await {
-            Ok(answer) => Ok(answer),
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => {
+                let refusal = revocation::Error::Disabled;
+                Err(self.not_signed_in(call, &subjects[0], refusal).await)
+            }
             Err(fault) => Err(self.not_tried(subjects).await.err().unwrap_or(fault)),
         }
     }
 
+    /// The same, unless whoever it is is disabled.
     async fn keep(
         &self,
         call: &Call,
         subjects: &[Subject; 2],
         (signed_in, device_name): (SignedIn, String),
-    ) -> Result<SignInResponse, Fault> {
+    ) -> Result<Option<SignInResponse>, Fault> {
         let person = &*self.holder(&signed_in.id_token).await?;
         let session = Session::new(person, device_name, self.now());
         let kept = &session;
         let keep = |tx: Tx| async move {
             // Whoever ends sign-ins comes before this or after it, and ends this one as well.
             store::lock_person(&tx, &person.user_id).await?;
-            if self.context.revocations.is_over_in(&tx, person).await? {
-                return Err(over_already());
+            match self.context.revocations.refusal_in(&tx, person).await? {
+                Some(revocation::Error::Disabled) => return Ok(false),
+                Some(revocation::Error::Revoked) => return Err(over_already()),
+                _ => {}
             }
             store::create_session(&tx, kept).await?;
             self.succeeded(&tx, subjects).await?;
-            self.note(&tx, call, Event::of_person(What::SignedIn, &person.user_id)).await
+            self.note(&tx, call, Event::of_person(What::SignedIn, &person.user_id)).await?;
+            Ok(true)
         };
-        self.context.pool.transaction(keep).await?;
+        if !self.context.pool.transaction(keep).await? {
+            return Ok(None);
+        }
         let session = Some(session.told_to(person.auth_time));
-        Ok(SignInResponse { tokens: Some(tokens(person, signed_in)), session })
+        Ok(Some(SignInResponse { tokens: Some(tokens(person, signed_in)), session }))
     }
 
     pub(super) async fn refreshes(
@@ -194,8 +213,7 @@ impl AuthService {
                 if fault.reason().code() == Code::Unauthenticated {
                     // Whose token it was Firebase does not tell.
                     let event = Event::of_subject(What::RefreshRefused, &address[0].hash);
-                    self.note_alone(&call, &event).await?;
-                    self.attempt(&call, &address).await?;
+                    self.attempt_noted(&call, &address, &event).await?;
                 }
                 return Err(fault.into());
             }
@@ -203,29 +221,25 @@ impl AuthService {
         let person = self.holder(&signed_in.id_token).await?;
         if self.is_over(&person).await? {
             let event = Event::of_person(What::RefreshRefused, &person.user_id);
-            self.note_alone(&call, &event).await?;
-            self.attempt(&call, &address).await?;
+            self.attempt_noted(&call, &address, &event).await?;
             return Err(Reason::TokenRevoked.into());
         }
 
         Ok(Response::new(RefreshTokenResponse { tokens: Some(tokens(&person, signed_in)) }))
     }
 
-    /// Whether a sign-in was ended here, of which Firebase may know nothing.
+    /// Whether a sign-in was ended here, of which Firebase may know nothing. One that was not made here
+    /// has no session that says so, and what this process knows may be of before it was ended.
     async fn is_over(&self, person: &Person) -> Result<bool, Fault> {
-        let (pool, user_id) = (&self.context.pool, &person.user_id);
-        let ended = store::touch_sessions(pool, user_id, person.auth_time, self.now()).await?;
-        if ended.contains(&true) {
-            return Ok(true);
-        }
-        match self.context.revocations.check(person).await {
-            Err(revocation::Error::Revoked) => Ok(true),
+        let look = |tx: Tx| async move {
+            let (user_id, now) = (&person.user_id, self.now());
+            let ended = store::touch_sessions(&tx, user_id, person.auth_time, now).await?;
+            let refusal = self.context.revocations.refusal_in(&tx, person).await?;
             // Made just now, it may be of the very second from which on tokens are taken.
-            Ok(()) | Err(revocation::Error::Outdated) => Ok(false),
-            Err(error @ revocation::Error::Unknown(_)) => {
-                Err(Fault::new(Reason::DbUnavailable).because(error))
-            }
-        }
+            let is_refused = refusal.is_some_and(|it| !matches!(it, revocation::Error::Outdated));
+            Ok(is_refused || ended.contains(&true))
+        };
+        self.context.pool.transaction(look).await
     }
 
     pub(super) async fn sends_password_reset(

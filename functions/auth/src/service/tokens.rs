@@ -47,7 +47,11 @@ impl AuthService {
         };
         match self.context.revocations.check(&person).await {
             Ok(()) => Ok(Some(person)),
-            Err(revocation::Error::Revoked | revocation::Error::Outdated) => Ok(None),
+            Err(
+                revocation::Error::Revoked
+                | revocation::Error::Disabled
+                | revocation::Error::Outdated,
+            ) => Ok(None),
             Err(error @ revocation::Error::Unknown(_)) => {
                 Err(Fault::new(Reason::DbUnavailable).because(error))
             }
