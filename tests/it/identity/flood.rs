@@ -13,7 +13,7 @@ use crate::process::program::USER;
 const RATE: u64 = 500;
 
 /// The same beside good callers, whose tokens this process has to sign meanwhile.
-const RATE_BESIDE: u64 = 200;
+const RATE_BESIDE: u64 = 100;
 
 /// The most that a machine busy with other tests may leave unserved.
 const SERVED_MIN: f64 = 0.8;

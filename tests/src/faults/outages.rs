@@ -58,7 +58,7 @@ const WAIT: (&str, &str) = ("DB_WAIT_MS_MAX", "500");
 
 /// A machine that is busy with other tests may hold an answer up.
 fn slack(field: &Field) -> Duration {
-    field.pick(Duration::from_secs(1), Duration::from_millis(200))
+    field.pick(Duration::from_secs(2), Duration::from_millis(200))
 }
 
 /// How soon a database that is ill is left alone.
@@ -257,7 +257,9 @@ async fn slow(field: &Field) -> Seen {
     let proxy = Proxy::open();
     let server = field.server(&[WAIT, ("DATABASE_URL", &proxy.url(&field.database))]);
     seen.note(served_again(&server, DEADLINE).await.is_some(), "serves");
-    let callers = Callers::start(&server, Duration::from_millis(5));
+    // A debug build beside other tests has enough to do with fewer.
+    let every = field.pick(Duration::from_millis(20), Duration::from_millis(5));
+    let callers = Callers::start(&server, every);
     sleep(Duration::from_millis(200)).await;
     proxy.delay(Duration::from_secs(2));
     let (ill, mut connections) = (Instant::now(), 0);
