@@ -191,7 +191,8 @@ async fn the_exit_code_says_whose_fault_it_was() {
         assert_eq!((ended.code(), &*ended.stdout), (Some(64), ""), "{wrong:?}: {ended:?}");
         assert!(ended.stderr.starts_with("cargo call: "), "{ended:?}");
     }
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // On a loopback address of its own, where nobody else is given ports.
+    let free = TcpListener::bind("127.0.0.80:0").unwrap().local_addr().unwrap();
     for nobody in ["--url", "--issuer"] {
         let app = App::start().await;
         let mut command = to(&app, &["user.GetProfile"]);

@@ -22,6 +22,9 @@ mod refusals;
 /// What a bounded wait on this machine may take at the very most.
 const SOON: Duration = Duration::from_secs(5);
 
+/// How long a statement may outlive its caller.
+const OUTLIVES_MAX: Duration = Duration::from_millis(500);
+
 /// Our statements on a database, as Postgres sees them: the functions' login.
 const OURS: &str = "datname = current_database() and usename = 'mayfly_runtime'";
 
@@ -128,6 +131,13 @@ impl Dice {
         self.0 ^= self.0 << 17;
         Duration::from_micros(self.0 % below)
     }
+}
+
+/// Insists that statements end so soon after their callers. The quickest of several counts: what is
+/// beside it on this machine may hold up one backend, or the look at it.
+#[track_caller]
+fn end_in_time(outlived: &[Duration]) {
+    assert!(outlived.iter().any(|outlived| *outlived < OUTLIVES_MAX), "{outlived:?}");
 }
 
 /// Runs a statement of the test's own.

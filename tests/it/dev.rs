@@ -16,7 +16,7 @@ use settings::Env;
 use tempfile::TempDir;
 use tests::{Answer, Person, skip};
 
-use crate::process::program::{DEV, Ended, Program, command, eventually};
+use crate::process::program::{DEV, ENDS_MAX, Ended, Program, command, eventually};
 
 const UP_SECS_MAX: u64 = 3;
 
@@ -295,11 +295,11 @@ async fn what_it_does_not_know_is_a_wrong_use() {
     {
         let mut command = command(DEV);
         let ended =
-            Program::run(command.args(options).current_dir(place.dir.path()), secs(2)).await;
+            Program::run(command.args(options).current_dir(place.dir.path()), ENDS_MAX).await;
         assert_eq!(ended.code(), Some(64), "{ended:?}");
         assert!(ended.stderr.contains(options[0]), "{ended:?}");
     }
-    let ended = Program::run(command(DEV).arg("--help"), secs(2)).await;
+    let ended = Program::run(command(DEV).arg("--help"), ENDS_MAX).await;
     assert_eq!(ended.code(), Some(0));
     for option in
         ["--fresh", "--watch", "--port", "--issuer-port", "--internal-port", "--remote-database"]

@@ -262,7 +262,7 @@ async fn a_token_whose_time_is_over_is_expired_and_says_the_same() {
     has_left_the_database_alone(&app).await;
 
     // A clock that is a little off is no reason to turn somebody away.
-    let late = with_claim("exp", json!(now - 15));
+    let late = with_claim("exp", json!(Clock::system().unix_secs() - 15));
     let call = Call::grpc(&user("GetProfile"), framed(0, b"")).token(Some(&late));
     assert_eq!(call.send(app.address).await.told().code, Code::NotFound);
 }

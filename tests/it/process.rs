@@ -115,7 +115,7 @@ impl Serving {
     /// Sends a signal to a process that has nothing to finish, and expects it to be gone at once.
     async fn stop(mut self) {
         self.program.signal("TERM");
-        let ended = self.program.end(secs(2)).await;
+        let ended = self.program.end(secs(5)).await;
         assert_eq!(ended.code(), Some(0), "{ended:?}");
     }
 }

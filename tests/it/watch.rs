@@ -255,6 +255,7 @@ async fn over_drains_nothing_is_lost_or_repeated() {
         versions.push(say(&ada, &format!("{drain} meanwhile")).await);
         app.stopped().await;
     }
+    settles(&writer).await;
     let mut watching = Watching::resume(&ada, &[], &cursor).await.unwrap();
     seen.extend(watching.until_caught_up().await);
 

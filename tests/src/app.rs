@@ -178,6 +178,8 @@ fn defaults(world: &World, database: &str, chosen: Env, without: &[&str]) -> Env
         ("SECURE_TOKEN_URL", &issuer_url),
         ("FIREBASE_API_KEY", "any"),
         ("FIREBASE_SERVICE_ACCOUNT", &world.service_account),
+        // Beside other tests a connection is made in more than the half second of production.
+        ("DB_WAIT_MS_MAX", "5000"),
         ("DRAIN_SECS", "5"),
         ("RUST_LOG", "error"),
     ];

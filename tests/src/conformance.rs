@@ -27,7 +27,7 @@ use crate::faults::{
 pub use plain::Plain;
 
 /// How long an outcome is waited for, and how long for one that would be worse.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+const WAIT_MAX: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// Connections at a time: two cores have to answer them all in time.

@@ -145,6 +145,8 @@ fn spawn(
         .env("FIREBASE_API_KEY", "any")
         .env("LISTEN_ADDR", "127.0.0.1:0")
         .env("METRICS_ADDR", "127.0.0.1:0")
+        // Beside other tests a connection is made in more than the half second of production.
+        .env("DB_WAIT_MS_MAX", "5000")
         // Where it listens, and what is wrong; not a line for every call that fails.
         .env("RUST_LOG", "error,chassis=info")
         .env("LOG_FORMAT", "json")

@@ -17,6 +17,9 @@ TOKENS = json.loads(os.environ["TOKENS"])
 # How long a call may take where a case does not say otherwise.
 TIMEOUT_SECS = 10
 
+# How often a call is made that is not answered.
+ROUNDS = 3
+
 
 def channel(*options, **arguments):
     return grpc.insecure_channel(ADDRESS, options=options, **arguments)

@@ -376,7 +376,7 @@ async fn a_clock_that_is_ahead_of_firebases_has_nobody_refresh_again_and_again()
 
 #[tokio::test]
 async fn a_clock_that_is_behind_firebases_leaves_nobody_a_role_or_a_sign_in() {
-    let clock = Clock::at(Clock::system().unix_secs() - 20);
+    let clock = Clock::at(Clock::system().unix_secs() - 10);
     let app = App::builder().clock(clock).with("REVOCATION_SECS_MAX", "1").start().await;
     let root = with_role(&app, "root-admin", "admin");
     let (ada, tokens) = signed_in(&app, &account()).await;

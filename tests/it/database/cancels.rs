@@ -14,13 +14,10 @@ use tokio::{
 };
 use tonic::{Code, Response, Status};
 
-use super::{Bench, Database, Dice, SOON, number, reads_ada, run};
+use super::{Bench, Database, Dice, SOON, end_in_time, number, reads_ada, run};
 
 /// The statements that are under way.
 const UNDER_WAY: &str = "state = 'active'";
-
-/// How long a statement may outlive its caller.
-const OUTLIVES_MAX: Duration = Duration::from_millis(500);
 
 /// Nothing is left of those who left: at most a pool, the control connection, one of another pool
 /// and the one for revocations, all idle, no lock.
@@ -51,6 +48,7 @@ async fn a_statement_ends_with_the_deadline_of_its_caller() {
     database.make_profile("ada").await;
     let lock = database.lock_profiles().await;
     let ada = app.person("ada");
+    let mut outlived = Vec::new();
     for _ in 0..5 {
         let mut request = tonic::Request::new(GetProfileRequest::default());
         request.set_timeout(Duration::from_millis(150));
@@ -59,8 +57,9 @@ async fn a_statement_ends_with_the_deadline_of_its_caller() {
         // The client's own timer may be first; the server's answer has the details.
         assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
         database.waits_for("the statement is gone", 0, UNDER_WAY).await;
-        assert!(answered.elapsed() < OUTLIVES_MAX, "{:?}", answered.elapsed());
+        outlived.push(answered.elapsed());
     }
+    end_in_time(&outlived);
     lock.release().await;
     all_given_back(&app).await;
     nothing_is_left(&database).await;
@@ -73,6 +72,7 @@ async fn a_statement_ends_when_its_caller_leaves() {
     database.make_profile("ada").await;
     let lock = database.lock_profiles().await;
     let ada = app.person("ada");
+    let mut outlived = Vec::new();
     for _ in 0..5 {
         let call = timeout(SOON, reads_ada(&ada));
         let leave = database.waits_for("the call waits", 1, "wait_event_type = 'Lock'");
@@ -83,8 +83,9 @@ async fn a_statement_ends_when_its_caller_leaves() {
         }
         let left = Instant::now();
         database.waits_for("the statement is gone", 0, UNDER_WAY).await;
-        assert!(left.elapsed() < OUTLIVES_MAX, "{:?}", left.elapsed());
+        outlived.push(left.elapsed());
     }
+    end_in_time(&outlived);
     lock.release().await;
     reads_ada(&ada).await.unwrap();
     all_given_back(&app).await;
@@ -96,11 +97,14 @@ async fn a_statement_whose_cancel_is_lost_ends_by_itself() {
     // Nobody listens where the cancel would go.
     let direct = [("DATABASE_DIRECT_URL", "postgres://mayfly_runtime@127.0.0.1:1/none")];
     let bench = Bench::with(&direct).await;
-    let impatient = run(&bench.pool, "select pg_sleep(20)");
-    timeout(Duration::from_millis(100), impatient).await.unwrap_err();
-    let took = bench.database.waits_for("the statement is gone", 0, UNDER_WAY).await;
-    assert!(took < OUTLIVES_MAX, "{took:?}");
-    bench.is_idle().await;
+    let mut outlived = Vec::new();
+    for _ in 0..3 {
+        let impatient = run(&bench.pool, "select pg_sleep(20)");
+        timeout(Duration::from_millis(100), impatient).await.unwrap_err();
+        outlived.push(bench.database.waits_for("the statement is gone", 0, UNDER_WAY).await);
+        bench.is_idle().await;
+    }
+    end_in_time(&outlived);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,11 +210,17 @@ async fn a_write_that_is_dropped_at_any_point_happens_once_when_it_is_repeated()
         writers.spawn(async move {
             let mut dice = Dice::new(writer);
             let mut etags = BTreeSet::new();
+            // How long the last write took that was not cut short.
+            let mut whole = Duration::from_millis(6);
             for person in people {
                 for step in [Write::Create, Write::Update] {
                     // Dropped somewhere; or answered, which must be the answer of the repeat.
-                    let first = timeout(dice.micros(12_000), write(&person, step)).await;
+                    let below = u64::try_from(whole.as_micros()).unwrap() * 2;
+                    let (start, first) = (Instant::now(), write(&person, step));
+                    let first = timeout(dice.micros(below), first).await;
+                    let (answered, again) = (start.elapsed(), Instant::now());
                     let second = write(&person, step).await.unwrap();
+                    let took = again.elapsed();
                     let third = write(&person, step).await.unwrap();
                     let is_replayed = second.metadata().contains_key("idempotency-replayed");
                     happened.fetch_add(u64::from(is_replayed), Ordering::Relaxed);
@@ -220,6 +230,9 @@ async fn a_write_that_is_dropped_at_any_point_happens_once_when_it_is_repeated()
                     if let Ok(first) = first {
                         assert_eq!(first.unwrap().into_inner(), second);
                         assert!(is_replayed);
+                        whole = answered;
+                    } else if !is_replayed {
+                        whole = took;
                     }
                     if let Write::Update = step {
                         etags.insert(second.etag);
@@ -251,11 +264,14 @@ async fn an_expired_call_is_told_what_it_ran_into() {
     let app = App::start().await;
     let database = Database(app.database.clone());
     let lock = database.lock_profiles().await;
-    // The rule's own two seconds, so that no timer of the client is in the way.
-    let status = reads_ada(&app.person("ada")).await.unwrap_err();
-    let told = told(&status);
-    assert_eq!((told.code, told.reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
-    let took = database.waits_for("the statement is gone", 0, UNDER_WAY).await;
-    assert!(took < OUTLIVES_MAX, "{took:?}");
+    let mut outlived = Vec::new();
+    for _ in 0..3 {
+        // The rule's own two seconds, so that no timer of the client is in the way.
+        let told = told(&reads_ada(&app.person("ada")).await.unwrap_err());
+        let (code, reason) = (told.code, told.reason.as_str());
+        assert_eq!((code, reason), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+        outlived.push(database.waits_for("the statement is gone", 0, UNDER_WAY).await);
+    }
+    end_in_time(&outlived);
     lock.release().await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use database::Standing;
 use proto::grpc::health::v1::{HealthCheckRequest, health_client::HealthClient};
-use tests::{App, Person, Proxy, skip, told, until, world};
+use tests::{App, AppBuilder, Person, Proxy, skip, told, until, world};
 use tokio::{task::JoinSet, time::Instant};
 use tonic::{Code, Status, transport::Endpoint};
 
@@ -19,12 +19,17 @@ const DEADLINE_MAX: Duration = Duration::from_secs(4);
 /// How long a call waits for a connection.
 const WAIT_MAX: Duration = Duration::from_millis(500);
 
-async fn app_behind(proxy: &Proxy) -> (App, Database) {
+/// An app, not started yet, whose way to its database leads through `proxy`.
+async fn builder_behind(proxy: &Proxy) -> (AppBuilder, Database) {
     let database = Database(world().new_database().await);
     database.make_profile("ada").await;
     let builder = App::builder().database(&database.0);
-    let app = builder.with("DATABASE_URL", proxy.url(&database.0)).start().await;
-    (app, database)
+    (builder.with("DATABASE_URL", proxy.url(&database.0)), database)
+}
+
+async fn app_behind(proxy: &Proxy) -> (App, Database) {
+    let (builder, database) = builder_behind(proxy).await;
+    (builder.start().await, database)
 }
 
 /// What gRPC's health service says of `service`, and how fast.
@@ -72,11 +77,12 @@ fn is_unavailable(status: &Status) {
     assert!(told.retry_delay.is_some());
 }
 
-/// Answers that nobody waited for. A busy machine may hold up one or another.
+/// Answers that nobody waited for. A busy machine may hold up one of twenty.
 #[track_caller]
 fn came_at_once(mut took: Vec<Duration>) {
     took.sort();
-    assert!(took[took.len() / 2] < AT_ONCE && took[took.len() - 1] < WAIT_MAX, "{took:?}");
+    let most = took[took.len() - 1 - took.len() / 20];
+    assert!(took[took.len() / 2] < AT_ONCE && most < WAIT_MAX, "{took:?}");
 }
 
 /// Calls this often in a row, and is told at once that there is no database.
@@ -97,7 +103,8 @@ async fn serves_within(person: &Person, limit: Duration) -> Duration {
 #[tokio::test]
 async fn a_database_that_is_down_at_start_is_told_at_once_and_found_when_it_is_back() {
     let proxy = Proxy::closed();
-    let ((app, _database), took) = timed(app_behind(&proxy)).await;
+    let (builder, _database) = builder_behind(&proxy).await;
+    let (app, took) = timed(builder.start()).await;
     assert!(took < Duration::from_secs(1), "{took:?}");
     let ada = app.person("ada");
 
@@ -114,7 +121,7 @@ async fn a_database_that_is_down_at_start_is_told_at_once_and_found_when_it_is_b
     assert_eq!(state(&app).await, 2);
 
     proxy.reopen();
-    serves_within(&ada, Duration::from_secs(2)).await;
+    serves_within(&ada, SOON).await;
     assert_eq!(app.internal("/health/ready").await.0, 200);
     assert_eq!(state(&app).await, 0);
 }
@@ -131,7 +138,7 @@ async fn a_database_that_goes_and_comes_back_is_told_at_once_and_found_again() {
         is_told_at_once(&ada, 20).await;
         assert_eq!(app.internal("/health/ready").await.0, 503);
         proxy.reopen();
-        serves_within(&ada, Duration::from_secs(2)).await;
+        serves_within(&ada, SOON).await;
     }
 }
 
@@ -212,7 +219,8 @@ async fn a_write_survives_backends_that_were_terminated_while_idle() {
 
 #[tokio::test]
 async fn who_finds_no_connection_is_told_so_in_time_and_the_rest_ends_by_its_deadline() {
-    let app = App::start().await;
+    let wait = WAIT_MAX.as_millis().to_string();
+    let app = App::builder().with("DB_WAIT_MS_MAX", wait).start().await;
     let database = Database(app.database.clone());
     database.make_profile("ada").await;
     let lock = database.lock_profiles().await;
@@ -289,7 +297,7 @@ async fn a_silent_database_costs_no_call_more_than_its_deadline() {
     assert_eq!(healthz(&app).await, 200);
 
     proxy.reopen();
-    serves_within(&app.person("ada"), Duration::from_secs(5)).await;
+    serves_within(&app.person("ada"), SOON).await;
 }
 
 #[tokio::test]

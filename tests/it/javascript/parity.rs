@@ -177,9 +177,9 @@ async fn streams_that_end(clients: &Clients, mut app: App, table: &mut Table) {
     let row = CLIENTS.map(|client| {
         let mut watch = call(&app, client, "WatchProfiles", &json!({}));
         if own_timer(client) {
-            watch["timeoutMs"] = json!(3000);
+            watch["timeoutMs"] = json!(8000);
         } else if client.has_streams() {
-            watch["headers"]["grpc-timeout"] = json!("1500m");
+            watch["headers"]["grpc-timeout"] = json!("5S");
         }
         let (watch, id) = identified(watch);
         let begun = clients.begin(client, &watch);

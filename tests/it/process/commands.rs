@@ -10,11 +10,11 @@ use chassis::Function;
 use tests::skip;
 
 use super::{CANARY, Environment, NOWHERE, Serving, get, program::Program, secs};
-use crate::process::program::{USER, eventually};
+use crate::process::program::{ENDS_MAX, USER, eventually};
 
 #[tokio::test]
 async fn check_tells_that_the_settings_are_good() {
-    let ended = Program::run(&mut Environment::of(NOWHERE).command(&["check"]), secs(1)).await;
+    let ended = Program::run(&mut Environment::of(NOWHERE).command(&["check"]), ENDS_MAX).await;
     assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
     assert!(!ended.stdout.contains(CANARY));
 }
@@ -29,7 +29,7 @@ async fn version_and_help_need_no_settings() {
         ("-h", 0, "Usage: user"),
         ("help", 0, "Usage: user"),
     ] {
-        let ended = Program::run(&mut nothing.command(&[asked]), secs(1)).await;
+        let ended = Program::run(&mut nothing.command(&[asked]), ENDS_MAX).await;
         assert_eq!(ended.code(), Some(code), "{ended:?}");
         assert!(ended.stdout.contains(word), "{ended:?}");
         assert_eq!(ended.stderr, "");
@@ -38,7 +38,7 @@ async fn version_and_help_need_no_settings() {
 
 #[tokio::test]
 async fn help_names_every_command_and_every_setting_and_shows_no_value() {
-    let ended = Program::run(&mut Environment::of(NOWHERE).command(&["--help"]), secs(1)).await;
+    let ended = Program::run(&mut Environment::of(NOWHERE).command(&["--help"]), ENDS_MAX).await;
     for word in ["serve", "migrate", "check", "--version", "--help", "MAYFLY_CONFIG"] {
         assert!(ended.stdout.contains(word), "{word} in {}", ended.stdout);
     }
@@ -53,7 +53,7 @@ async fn help_names_every_command_and_every_setting_and_shows_no_value() {
 #[tokio::test]
 async fn what_it_does_not_know_is_a_wrong_use() {
     for arguments in [&["srve"][..], &["--port", "1"], &["serve", "now"], &["check", "--help"]] {
-        let ended = Program::run(&mut Environment::of(NOWHERE).command(arguments), secs(1)).await;
+        let ended = Program::run(&mut Environment::of(NOWHERE).command(arguments), ENDS_MAX).await;
         assert_eq!(ended.code(), Some(64), "{arguments:?}: {ended:?}");
         assert!(ended.stderr.contains("--help") && ended.stdout.is_empty(), "{ended:?}");
     }
@@ -65,7 +65,7 @@ async fn a_taken_port_is_told_by_the_name_of_its_setting() {
     for name in ["LISTEN_ADDR", "METRICS_ADDR"] {
         let address = taken.local_addr().unwrap().to_string();
         let environment = Environment::of(NOWHERE).with(name, address);
-        let ended = Program::run(&mut environment.command(&[]), secs(1)).await;
+        let ended = Program::run(&mut environment.command(&[]), ENDS_MAX).await;
         assert_eq!(ended.code(), Some(69), "{ended:?}");
         assert!(ended.stderr.contains(name), "{ended:?}");
         assert!(!format!("{ended:?}").contains(CANARY), "{ended:?}");
@@ -134,7 +134,7 @@ async fn a_signal_in_the_first_moment_ends_it_in_two_seconds() {
         for delay_ms in [0, 1, 2, 5, 10, 20, 40] {
             let mut program = Program::start(&mut Environment::of(NOWHERE).command(&[command]));
             let age = std::time::Duration::from_millis(delay_ms);
-            eventually(1, "the moment", || (program.age() >= age).then_some(())).await;
+            eventually(20, "the moment", || (program.age() >= age).then_some(())).await;
             program.signal("TERM");
             let ended = program.end(secs(2)).await;
             // Before it listens for signals, the system ends it; a database that is not there ends

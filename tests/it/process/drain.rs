@@ -70,7 +70,7 @@ async fn drains(signal: &str) {
             held.has_waiting(2).await;
             assert_eq!(get(held.serving.address, "/healthz").await.unwrap().0, 200);
             held.serving.program.signal(signal);
-            let give_up = Instant::now() + secs(2);
+            let give_up = Instant::now() + secs(5);
             while held.serving.is_listening().await {
                 assert!(Instant::now() < give_up, "it still takes connections");
                 sleep(std::time::Duration::from_millis(5)).await;
@@ -78,7 +78,7 @@ async fn drains(signal: &str) {
             let ready = get(held.serving.internal, "/health/ready").await;
             assert_eq!(ready, Some((503, "draining\n".to_owned())));
             held.release().await;
-            held.serving.program.end(secs(2)).await
+            held.serving.program.end(secs(5)).await
         }
     );
 
@@ -104,16 +104,18 @@ async fn a_call_that_does_not_finish_is_cut_when_the_drain_is_over() {
     let mut held = Held::start(&[("DRAIN_SECS", "1")]).await;
     let ada = held.serving.person("ada");
     let mut user = ada.user();
-    let (call, ended) = tokio::join!(user.create_profile(keyed(create("ada"))), async {
+    let (call, (ended, took)) = tokio::join!(user.create_profile(keyed(create("ada"))), async {
         held.has_waiting(1).await;
+        let told = Instant::now();
         held.serving.program.signal("TERM");
-        held.serving.program.end(secs(3)).await
+        let ended = held.serving.program.end(secs(5)).await;
+        (ended, told.elapsed())
     });
     let status = call.unwrap_err();
     let told = tests::told(&status);
     assert_eq!((told.code, &*told.reason), (tonic::Code::Unavailable, "DRAINING"));
     assert!(status.metadata().contains_key("grpc-retry-pushback-ms"), "{status:?}");
-    assert!((900..2200).contains(&ended.took.as_millis()), "{ended:?}");
+    assert!(took >= secs(1), "{took:?}: {ended:?}");
     assert_eq!(ended.code(), Some(143), "{ended:?}");
     assert!(ended.stdout.contains("drain cut short"), "{ended:?}");
     // Its transaction went with it.
@@ -135,7 +137,7 @@ async fn a_second_signal_ends_it_at_once() {
                 .line("drain", |line| line.contains("draining").then_some(()))
                 .await;
             held.serving.program.signal(second);
-            held.serving.program.end(secs(1)).await
+            held.serving.program.end(secs(5)).await
         });
         call.unwrap_err();
         assert_eq!(ended.code(), Some(code), "{ended:?}");
@@ -153,9 +155,9 @@ async fn with_nothing_under_way_it_is_gone_at_once() {
     assert!(status >= 400);
     drop(idle.user().create_profile(keyed(create("ada"))).await.unwrap_err());
     serving.program.signal("TERM");
-    let ended = serving.program.end(secs(1)).await;
+    let ended = serving.program.end(secs(5)).await;
     assert_eq!(ended.code(), Some(0), "{ended:?}");
-    eventually(1, "nobody listens", || {
+    eventually(5, "nobody listens", || {
         std::net::TcpStream::connect(serving.address).is_err().then_some(())
     })
     .await;

@@ -4,7 +4,10 @@ use std::{ffi::OsStr, fs, net::TcpListener, os::unix::ffi::OsStrExt};
 
 use chassis::Function;
 
-use super::{CANARY, Environment, NOWHERE, program::Program, secs};
+use super::{
+    CANARY, Environment, NOWHERE,
+    program::{ENDS_MAX, Program},
+};
 
 /// What no setting takes.
 const NONSENSE: &str = "=hunter2-canary, [what?]";
@@ -21,7 +24,7 @@ async fn refuses(environment: &Environment, names: &[&str]) {
 }
 
 async fn refuses_to(command: &str, environment: &Environment, names: &[&str]) {
-    let ended = Program::run(&mut environment.command(&[command]), secs(1)).await;
+    let ended = Program::run(&mut environment.command(&[command]), ENDS_MAX).await;
     assert_eq!(ended.code(), Some(78), "{command} {environment:?}: {ended:?}");
     let told: Vec<_> = ended.stderr.lines().skip(1).collect();
     let found: Vec<_> = told.iter().filter_map(|line| line.split(' ').next()).collect();
@@ -98,7 +101,7 @@ async fn a_value_that_is_not_text_is_not_taken_for_absent() {
     for name in ["DATABASE_URL", "LISTEN_ADDR", "DB_POOL_MAX"] {
         let mut command = good().command(&["check"]);
         command.env(name, OsStr::from_bytes(b"\xff\xfe5"));
-        let ended = Program::run(&mut command, secs(1)).await;
+        let ended = Program::run(&mut command, ENDS_MAX).await;
         assert_eq!(ended.code(), Some(78), "{name}: {ended:?}");
         assert!(ended.stderr.contains(name), "{ended:?}");
     }
@@ -121,13 +124,14 @@ async fn a_settings_file_stands_under_the_environment() {
     let only_file = Environment::default().with("MAYFLY_CONFIG", file.to_str().unwrap());
 
     file_with(&format!("database_url = \"{NOWHERE}\"\nfirebase_project_id = \"mayfly-test\""));
-    let ended = Program::run(&mut only_file.command(&["check"]), secs(1)).await;
+    let ended = Program::run(&mut only_file.command(&["check"]), ENDS_MAX).await;
     assert_eq!(ended.code(), Some(0), "{ended:?}");
 
     file_with("database_url = \"hunter2-canary\"\ndb_pool_max = 0\ndrain_secs = 5");
     let over = good().with("MAYFLY_CONFIG", file.to_str().unwrap());
     refuses(&over, &["DB_POOL_MAX"]).await;
-    let ended = Program::run(&mut over.with("DB_POOL_MAX", "7").command(&["check"]), secs(1)).await;
+    let ended =
+        Program::run(&mut over.with("DB_POOL_MAX", "7").command(&["check"]), ENDS_MAX).await;
     assert_eq!(ended.code(), Some(0), "{ended:?}");
 }
 
@@ -147,7 +151,7 @@ async fn a_settings_file_that_cannot_be_read_is_said_to_be_so() {
             fs::write(&file, content).unwrap();
         }
         for command in ["serve", "migrate", "check"] {
-            let ended = Program::run(&mut environment.command(&[command]), secs(1)).await;
+            let ended = Program::run(&mut environment.command(&[command]), ENDS_MAX).await;
             assert_eq!(ended.code(), Some(78), "{ended:?}");
             assert!(ended.stderr.contains("MAYFLY_CONFIG"), "{ended:?}");
             assert!(!format!("{ended:?}").contains(CANARY), "{ended:?}");

@@ -45,6 +45,9 @@ pub(crate) fn command(program: impl AsRef<Path>) -> Command {
     command
 }
 
+/// For a program that ends by itself at once: what only one that hangs takes longer than.
+pub(crate) const ENDS_MAX: Duration = Duration::from_secs(20);
+
 /// The `user` function.
 pub(crate) const USER: &str = env!("CARGO_BIN_EXE_run-user");
 

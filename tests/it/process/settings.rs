@@ -7,8 +7,8 @@ use chassis::{Function, Settings};
 use settings::{Declared, Env, Reader};
 use tests::PROJECT;
 
-use super::{CANARY, Environment, NOWHERE, program::Program, secs};
-use crate::process::program::{ALL, AUTH, USER};
+use super::{CANARY, Environment, NOWHERE, program::Program};
+use crate::process::program::{ALL, AUTH, ENDS_MAX, USER};
 
 /// The binaries, by the functions in them.
 const BINARIES: [(&str, &str); 3] = [("all", ALL), ("auth", AUTH), ("user", USER)];
@@ -136,7 +136,7 @@ async fn each_binary_ends_with_78_before_it_binds_a_port() {
                     None => environment.without(fault.name),
                 });
             let mut command = environment.command_of(Path::new(path), &["serve"]);
-            let ended = Program::run(&mut command, secs(1)).await;
+            let ended = Program::run(&mut command, ENDS_MAX).await;
             assert_eq!((ended.code(), &*ended.stdout), (Some(78), ""), "{pair:?}: {ended:?}");
             let (_title, told) = ended.stderr.split_once('\n').unwrap();
             names_all(told, &pair);

@@ -21,7 +21,11 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::task::TaskTracker;
 
-use super::{Environment, NOWHERE, Serving, program::Program, secs};
+use super::{
+    Environment, NOWHERE, Serving,
+    program::{ENDS_MAX, Program},
+    secs,
+};
 
 /// A certificate that signs itself, and its key; none where nothing makes one.
 fn certificate() -> Option<TempDir> {
@@ -158,12 +162,12 @@ async fn half_a_pair_and_a_pair_of_two_are_named() {
         (good.clone().with("TLS_CERT_FILE", path(&dir, "one.key")), "TLS_CERT_FILE"),
         (good.clone().with("TLS_CERT_FILE", path(&dir, "nothing")), "TLS_CERT_FILE"),
     ] {
-        let ended = Program::run(&mut environment.command(&["check"]), secs(2)).await;
+        let ended = Program::run(&mut environment.command(&["check"]), ENDS_MAX).await;
         assert_eq!(ended.code(), Some(78), "{ended:?}");
         let told: Vec<_> = ended.stderr.lines().skip(1).collect();
         assert!(matches!(*told, [line] if line.starts_with(name)), "{ended:?}");
     }
-    let ended = Program::run(&mut good.command(&["check"]), secs(2)).await;
+    let ended = Program::run(&mut good.command(&["check"]), ENDS_MAX).await;
     assert_eq!(ended.code(), Some(0), "{ended:?}");
 }
 

@@ -37,8 +37,7 @@ async fn a_process_listens_on_one_connection_while_somebody_watches() {
     }
     until("it listens", LIMIT, || async { sessions(&app, "mayfly_listen").await == 1 }).await;
     drop(watching);
-    let limit = Duration::from_secs(1);
-    until("it stops", limit, || async { sessions(&app, "mayfly_listen").await == 0 }).await;
+    until("it stops", LIMIT, || async { sessions(&app, "mayfly_listen").await == 0 }).await;
 }
 
 #[tokio::test]
@@ -180,8 +179,7 @@ async fn a_slow_reader_costs_what_is_on_its_way_and_nothing_once_it_is_gone() {
                 and application_name = 'mayfly_user' and state <> 'idle'";
     until("the pool is free", LIMIT, || async { app.sql_count(busy).await == 0 }).await;
     drop(reader);
-    let limit = Duration::from_secs(1);
-    until("it is gone", limit, || async {
+    until("it is gone", LIMIT, || async {
         sessions(&app, "mayfly_listen").await == 0 && app.sql_count(busy).await == 0
     })
     .await;

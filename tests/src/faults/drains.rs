@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -26,7 +26,7 @@ use super::{
     restarts::{Instance, push_back},
     writers::create,
 };
-use crate::{Person, Proxy, told, with_key};
+use crate::{Person, Proxy, told, until, with_key};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -60,6 +60,8 @@ const REACHES_MAX: Duration = Duration::from_secs(20);
 struct Watcher {
     /// The numbers that were told, in order.
     numbers: Mutex<Vec<u64>>,
+    /// How many watches have been told something.
+    opened: AtomicUsize,
     /// How watches ended.
     ends: Mutex<Vec<String>>,
 }
@@ -90,9 +92,12 @@ impl Watcher {
                 continue;
             };
             let mut stream = answer.into_inner();
+            let mut messages = 0_u64;
             let end = loop {
                 match stream.message().await {
                     Ok(Some(message)) => {
+                        self.opened.fetch_add(usize::from(messages == 0), Ordering::Relaxed);
+                        messages += 1;
                         cursor = message.cursor;
                         if let Some(Event::Profile(profile)) = message.event
                             && let Ok(number) = profile.bio.parse()
@@ -142,6 +147,10 @@ async fn watched_drains(field: &Field) -> Seen {
             // What is told last before a quiet drain is told again by a cursor that is too early.
             writing.is_quiet.store(round.is_multiple_of(2), Ordering::Relaxed);
             sleep(BETWEEN).await;
+            // Each drain is to end a watch of everybody.
+            let is_watching = |watcher: &Watcher| watcher.opened.load(Ordering::Relaxed) > round;
+            let all_watch = async || watchers.iter().all(is_watching);
+            until("everybody watches", REACHES_MAX, all_watch).await;
             unclean += usize::from(!drained.restart("TERM", Some(0)).await);
             sleep(BETWEEN).await;
         }

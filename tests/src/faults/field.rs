@@ -84,7 +84,10 @@ impl Field {
     }
 
     pub(super) fn server(&self, settings: &[(&str, &str)]) -> Server {
-        Server::with(&mut Command::new(&self.binary), &self.database, settings)
+        // At full size, what production has; a setting of the case's own comes after it.
+        let wait = ("DB_WAIT_MS_MAX", self.pick("5000", "500"));
+        let settings = [&[wait][..], settings].concat();
+        Server::with(&mut Command::new(&self.binary), &self.database, &settings)
     }
 
     pub(super) async fn watched(&self, settings: &[(&str, &str)]) -> Watched {
@@ -142,6 +145,11 @@ impl Watched {
     /// Processor time since the fault began.
     pub(super) fn cpu(&self) -> Duration {
         self.server.cpu().unwrap_or_default().saturating_sub(self.cpu)
+    }
+
+    /// How many calls the neighbour has made since then.
+    pub(super) fn calls(&self) -> usize {
+        self.neighbour.calls()
     }
 
     /// By how much the server has grown, in MiB.

@@ -165,7 +165,7 @@ async fn lose_answer(server: &Server, proxy: &Proxy, (name, fate): (&str, Fate))
     }
 }
 
-/// A write by somebody with half a second.
+/// A write by somebody with two seconds.
 async fn impatiently(
     writer: &Person,
     name: &str,
@@ -175,7 +175,7 @@ async fn impatiently(
         Profile { handle: name.to_owned(), display_name: name.to_owned(), ..Default::default() };
     let message = CreateProfileRequest { profile: Some(profile) };
     let mut request = crate::with_key(message, "create");
-    request.set_timeout(Duration::from_millis(500));
+    request.set_timeout(Duration::from_secs(2));
     writer.user().create_profile(request).await
 }
 

