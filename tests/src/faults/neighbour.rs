@@ -19,9 +19,6 @@ use crate::Person;
 /// Fifty calls in a second.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// How long it looks at the server before anything happens.
-const QUIET: Duration = Duration::from_secs(1);
-
 /// A client that calls until it is asked how it went.
 pub(super) struct Neighbour {
     seen: Arc<Mutex<Calls>>,
@@ -47,13 +44,13 @@ pub(super) struct Fared {
 }
 
 impl Neighbour {
-    /// Somebody who has a profile, and reads it; first for a second in quiet.
-    pub(super) async fn beside(person: Person) -> Self {
+    /// Somebody who has a profile, and reads it; first for so long in quiet.
+    pub(super) async fn beside(person: Person, quiet: Duration) -> Self {
         let seen = Arc::new(Mutex::new(Calls::default()));
         let is_done = Arc::new(AtomicBool::new(false));
         let mut calling = JoinSet::new();
         calling.spawn(call(person, Arc::clone(&seen), Arc::clone(&is_done)));
-        sleep(QUIET).await;
+        sleep(quiet).await;
         let before = std::mem::take(&mut *lock(&seen));
         let quiet_p99 = p99(before.took);
         lock(&seen).errors = before.errors;
