@@ -30,7 +30,7 @@ mod conflicts;
 
 use std::{future::Future, pin::Pin};
 
-pub use field::{Field, Seen, Size};
+pub use field::{Field, Seen, Size, Verdict};
 
 /// A fault that is tried.
 #[derive(Clone, Copy, Debug)]

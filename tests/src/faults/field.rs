@@ -50,6 +50,18 @@ pub struct Seen {
     told: Vec<String>,
     /// What is not as expected.
     pub wrong: Vec<String>,
+    is_skipped: bool,
+}
+
+/// What a case came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Everything was as expected.
+    AsExpected,
+    /// Something was not.
+    Otherwise,
+    /// It was not tried: this machine lacks what it needs.
+    Skipped,
 }
 
 /// A server under watch.
@@ -124,6 +136,21 @@ impl Seen {
     /// Notes what nothing was expected of.
     pub(super) fn say(&mut self, text: impl Into<String>) {
         self.told.push(text.into());
+    }
+
+    /// Notes why it is not tried.
+    pub(super) fn skip(&mut self, why: &str) {
+        self.is_skipped = true;
+        self.told.push(format!("skipped: {why}"));
+    }
+
+    /// What it came to.
+    pub fn verdict(&self) -> Verdict {
+        match (self.wrong.is_empty(), self.is_skipped) {
+            (false, _) => Verdict::Otherwise,
+            (true, true) => Verdict::Skipped,
+            (true, false) => Verdict::AsExpected,
+        }
     }
 
     /// Everything that was seen, in one line.
