@@ -23,6 +23,7 @@ mod writes;
 mod migrations;
 mod memory;
 mod expired;
+mod cancels;
 mod writers;
 mod outages;
 mod rounds;
@@ -70,6 +71,7 @@ pub fn cases() -> Vec<Case> {
         migrations::CASES,
         memory::CASES,
         expired::CASES,
+        cancels::CASES,
         outages::CASES,
         rounds::CASES,
         conflicts::CASES,
