@@ -7,6 +7,7 @@ mod ask;
 mod access;
 mod ids;
 mod rules;
+mod others;
 mod outages;
 mod scene;
 #[path = "../../shared/identity/src/tests/tokens.rs"]
