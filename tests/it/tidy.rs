@@ -288,6 +288,18 @@ fn a_statement_that_sees_everybodys_rows_is_seen() {
     }
     let insert = "-- user.get_note: a note.\ninsert into mayfly_user.note (user_id, text)\nvalues ($1, $2)\n";
     assert_eq!(broken_by(&[("queries/user/get_note.sql", Some(insert))]), [""; 0]);
+
+    // Whatever the owner is called, and of the tables that are shared.
+    for (table, owner) in [("mayfly_user.note", "person_id"), ("mayfly.exactly_once", "caller")] {
+        let made = MIGRATION.replace("mayfly_user.note", table).replace("user_id", owner);
+        let broken_when = |column: &str| {
+            let read = STATEMENT.replace("mayfly_user.note", table).replace("user_id", column);
+            let made = ("queries/migrations/0001_user_note.sql", Some(&*made));
+            broken_by(&[made, ("queries/user/get_note.sql", Some(&read))])
+        };
+        assert_eq!(broken_when(owner), [""; 0], "{table}");
+        assert_eq!(broken_when("text"), ["statements find rows by their owner"], "{table}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod errors;
 mod json;
 mod frames;
 mod operators;
+mod pages;
 mod unsent;
 mod panics;
 

@@ -23,6 +23,7 @@ mod writes;
 mod migrations;
 mod memory;
 mod expired;
+mod cancels;
 mod writers;
 mod outages;
 mod rounds;
@@ -30,7 +31,7 @@ mod conflicts;
 
 use std::{future::Future, pin::Pin};
 
-pub use field::{Field, Seen, Size};
+pub use field::{Field, Seen, Size, Verdict};
 
 /// A fault that is tried.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +71,7 @@ pub fn cases() -> Vec<Case> {
         migrations::CASES,
         memory::CASES,
         expired::CASES,
+        cancels::CASES,
         outages::CASES,
         rounds::CASES,
         conflicts::CASES,

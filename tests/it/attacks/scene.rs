@@ -65,6 +65,7 @@ impl Scene {
     /// The same with a victim who has called whatever leaves something behind.
     pub(super) async fn with_victim() -> Self {
         let mut scene = Self::empty().await;
+        scene.ids.push(scene.session_of_the_victim().await);
         for method in methods() {
             let leaves = method.rule.mutation != Mutation::NoSideEffects;
             if !leaves
@@ -82,6 +83,18 @@ impl Scene {
         let ids: BTreeSet<_> = scene.ids.drain(..).collect();
         scene.ids = ids.into_iter().collect();
         scene
+    }
+
+    /// A sign-in of the victim's, which by itself needs Firebase.
+    async fn session_of_the_victim(&self) -> String {
+        let id = uuid::Uuid::now_v7().to_string();
+        let insert = format!(
+            "insert into mayfly_auth.session
+                 (session_id, user_id, auth_time, device_name, create_time, refresh_time)
+             values ('{id}', 'victim', {NOW} - 600, '{CANARY}', now(), now())"
+        );
+        self.app.sql(&insert).await;
+        id
     }
 
     pub(super) fn fresh_key() -> String {

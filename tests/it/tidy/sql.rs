@@ -8,6 +8,12 @@ const SHELVES: [&str; 4] = ["functions", "shared", "fly", "fly/local"];
 /// Statements that may see other people's rows: what they show is public.
 const PUBLIC_READS: [&str; 1] = ["user.list_profiles"];
 
+/// Statements that find rows by how old they are, whoever they belong to.
+const SWEEPS: [&str; 3] = ["auth.append_audit", "auth.take_untold", "database.sweep_answers"];
+
+/// What a column is called that tells whom a row belongs to.
+const OWNERS: [&str; 3] = ["user_id", "person_id", "caller"];
+
 /// `queries/<owner>/<name>.sql`.
 struct Statement<'a> {
     path: &'a str,
@@ -144,26 +150,27 @@ fn is_sql(text: &str) -> bool {
     }
 }
 
-/// A person's rows are found by the person, unless what is shown is public.
+/// A person's rows are found by the person, unless what is shown is public or they are swept.
 pub(crate) fn statements_find_rows_by_their_owner(tree: &Tree) -> Vec<String> {
     let owned = owned_tables(tree);
     let mut faults = Vec::new();
     for Statement { path, owner, name, text } in statements(tree) {
         let sql = bare(text);
-        if !owned.iter().any(|table| words(&sql).any(|word| word == table)) {
-            continue;
-        }
+        let found = owned.iter().find(|(table, _)| words(&sql).any(|word| word == table));
+        let Some((_table, column)) = found else { continue };
         let is_insert = sql.trim_start().starts_with("insert into");
         let mut columns = words(sql.split(')').next().unwrap_or_default());
         let binds = if is_insert {
-            columns.any(|word| word == "user_id")
+            columns.any(|word| word == *column)
         } else {
-            ["user_id = $", "user_id = any($"].iter().any(|bound| sql.contains(bound))
+            let bound = [format!("{column} = $"), format!("{column} = any($")];
+            bound.iter().any(|bound| sql.contains(bound))
         };
-        let is_public = PUBLIC_READS.contains(&format!("{owner}.{name}").as_str());
-        match (binds, is_public) {
-            (false, false) => faults.push(format!("{path} does not bind user_id")),
-            (true, true) => faults.push(format!("{path} binds user_id and is no public read")),
+        let name = format!("{owner}.{name}");
+        let is_for_all = PUBLIC_READS.iter().chain(&SWEEPS).any(|for_all| *for_all == name);
+        match (binds, is_for_all) {
+            (false, false) => faults.push(format!("{path} does not bind {column}")),
+            (true, true) => faults.push(format!("{path} binds {column}, and is for nobody else")),
             _ => {}
         }
     }
@@ -174,17 +181,22 @@ fn words(sql: &str) -> impl Iterator<Item = &str> {
     sql.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '.')
 }
 
-/// The tables of functions whose rows belong to a person.
-fn owned_tables(tree: &Tree) -> Vec<String> {
+/// The tables whose rows belong to a person, and the column that tells to whom.
+///
+/// Of those that all functions share, who was revoked is everybody's to read.
+fn owned_tables(tree: &Tree) -> Vec<(String, &'static str)> {
     let mut owned = Vec::new();
     for (_path, text) in tree.below("queries/migrations", ".sql") {
         for table in bare(text).split("create table ").skip(1) {
             let (name, columns) = table.split_once('(').unwrap_or_default();
             let columns = columns.split("\n)").next().unwrap_or_default();
-            let has_owner =
-                columns.lines().any(|line| line.split_whitespace().next() == Some("user_id"));
-            if has_owner && name.starts_with("mayfly_") {
-                owned.push(name.trim().to_owned());
+            let has = |column: &&&str| {
+                columns.lines().any(|line| line.split_whitespace().next() == Some(**column))
+            };
+            let name = name.trim();
+            let is_searched = name.starts_with("mayfly_") || name == "mayfly.exactly_once";
+            if let (true, Some(column)) = (is_searched, OWNERS.iter().find(has)) {
+                owned.push((name.to_owned(), *column));
             }
         }
     }

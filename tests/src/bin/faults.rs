@@ -7,7 +7,7 @@
 use std::{io, os::unix::fs::symlink, path::PathBuf, process::ExitCode};
 
 use tempfile::TempDir;
-use tests::faults::{Case, Field, Seen, Size, cases};
+use tests::faults::{Case, Field, Seen, Size, Verdict, cases};
 use tokio::runtime::Builder;
 
 const HELP: &str = "\
@@ -16,10 +16,11 @@ Usage: faults [OPTIONS] [PART OF A NAME]
 Only the cases whose names hold the part are run; without one, all.
 
   --short          runs them small, as the suite does
+  --allow-skips    takes a case as well that this machine lacks something for
   --server PATH    against this binary of the user function, not the one that is built in
   --help           tells this
 
-Exit codes: 0 all was as expected; 1 it was not; 64 wrong use.";
+Exit codes: 0 all was as expected; 1 it was not, or not tried; 64 wrong use.";
 
 /// What this program is called where it is the server: its own arguments are names of cases, one of
 /// which may be what a function is told to do.
@@ -30,29 +31,54 @@ fn main() -> ExitCode {
     if called.file_name().is_some_and(|name| name == FUNCTION) {
         return chassis::run(FUNCTION, user::service);
     }
-    let (_place, mut binary) = function().expect("a link to this program");
-    let (mut size, mut part) = (Size::Full, String::new());
-    let mut arguments = std::env::args().skip(1);
+    let (_place, binary) = function().expect("a link to this program");
+    let asked = match parse(std::env::args().skip(1), binary) {
+        Ok(Some(asked)) => asked,
+        Ok(None) => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(wrong) => {
+            eprintln!("{wrong}\n\n{HELP}");
+            return ExitCode::from(64);
+        }
+    };
+    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let is_good = |verdict| verdict == Verdict::AsExpected || asked.allowed == Some(verdict);
+    if runtime.block_on(run(&asked)).into_iter().all(is_good) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// What is to be tried, and how.
+struct Asked {
+    binary: PathBuf,
+    size: Size,
+    part: String,
+    /// What is let pass beside what is as expected.
+    allowed: Option<Verdict>,
+}
+
+/// Nothing is tried by whoever asks for help.
+fn parse(
+    mut arguments: impl Iterator<Item = String>,
+    binary: PathBuf,
+) -> Result<Option<Asked>, &'static str> {
+    let mut asked = Asked { binary, size: Size::Full, part: String::new(), allowed: None };
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--short" => size = Size::Short,
-            "--server" => match arguments.next() {
-                Some(path) => binary = path.into(),
-                None => return usage("--server needs a path"),
-            },
-            "--help" => {
-                println!("{HELP}");
-                return ExitCode::SUCCESS;
-            }
-            option if option.starts_with('-') => return usage("there is no such option"),
-            _ => part = argument,
+            "--short" => asked.size = Size::Short,
+            "--allow-skips" => asked.allowed = Some(Verdict::Skipped),
+            "--server" => asked.binary = arguments.next().ok_or("--server needs a path")?.into(),
+            "--help" => return Ok(None),
+            option if option.starts_with('-') => return Err("there is no such option"),
+            _ => asked.part = argument,
         }
     }
-    if !cases().iter().any(|case| case.name.contains(&part)) {
-        return usage("no case has such a name");
-    }
-    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    if runtime.block_on(run(binary, size, &part)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let is_there = cases().iter().any(|case| case.name.contains(&asked.part));
+    if is_there { Ok(Some(asked)) } else { Err("no case has such a name") }
 }
 
 /// This program under the name of the function, and the place where it has it.
@@ -63,27 +89,26 @@ fn function() -> io::Result<(TempDir, PathBuf)> {
     Ok((place, path))
 }
 
-fn usage(wrong: &str) -> ExitCode {
-    eprintln!("{wrong}\n\n{HELP}");
-    ExitCode::from(64)
-}
-
-/// Runs the cases whose names hold `part`; whether all was as expected.
-async fn run(binary: PathBuf, size: Size, part: &str) -> bool {
-    let field = Field::new(binary, size).await;
-    let mut is_good = true;
+/// Runs the cases that are asked for; what each came to.
+async fn run(asked: &Asked) -> Vec<Verdict> {
+    let field = Field::new(asked.binary.clone(), asked.size).await;
+    let mut verdicts = Vec::new();
     println!("| | fault | expected | seen |\n| --- | --- | --- | --- |");
-    for case in cases().into_iter().filter(|case| case.name.contains(part)) {
+    for case in cases().into_iter().filter(|case| case.name.contains(&asked.part)) {
         eprintln!("{} ..", case.name);
         let seen = case.run(&field).await;
-        is_good &= seen.wrong.is_empty();
+        verdicts.push(seen.verdict());
         println!("{}", row(&case, &seen));
     }
-    is_good
+    verdicts
 }
 
 fn row(case: &Case, seen: &Seen) -> String {
-    let verdict = if seen.wrong.is_empty() { "as expected" } else { "NOT as expected" };
+    let verdict = match seen.verdict() {
+        Verdict::AsExpected => "as expected",
+        Verdict::Otherwise => "NOT as expected",
+        Verdict::Skipped => "skipped",
+    };
     let wrong = seen.wrong.join("; ");
     let wrong = if wrong.is_empty() { wrong } else { format!(" (wrong: {wrong})") };
     format!("| {verdict} | {} | {} | {}{wrong} |", case.name, case.expected, seen.line())

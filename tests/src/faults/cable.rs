@@ -31,7 +31,7 @@ async fn pulled(field: &Field) -> Seen {
     let cable = match Cable::lay() {
         Ok(cable) => cable,
         Err(why) => {
-            seen.say(format!("SKIPPED: {why}"));
+            seen.skip(&why);
             return seen;
         }
     };

@@ -1,5 +1,5 @@
-//! Calls whose time is over while Postgres holds them, streams that reach their end, and callers who
-//! change their mind: each is told in time, and gives back what it had.
+//! Calls whose time is over while Postgres holds them, and streams that reach their end: each is told
+//! in time, and gives back what it had.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,31 +13,26 @@ use proto::user::v1::{GetProfileRequest, WatchProfilesRequest};
 use tokio::{
     net::TcpStream,
     task::{AbortHandle, JoinSet},
-    time::{Instant, timeout},
+    time::Instant,
 };
 
 use super::{
     Case, Field, Seen,
-    field::{person, token},
-    writes::{Lock, nothing_is_left, number},
+    field::token,
+    writes::{Lock, freed_max, nothing_is_left, number},
 };
-use crate::{Person, Server, until};
+use crate::{Server, until};
 
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "calls that expire while Postgres holds them",
-        expected: "code 4 over gRPC, gRPC-Web and JSON, 50 ms late at most (p99); Postgres is free 500 ms later",
+        expected: "code 4 over gRPC, gRPC-Web and JSON, 50 ms late at most (p99); Postgres and the pool are free 500 ms later",
         run: |field| Box::pin(expired_calls(field)),
     },
     Case {
         name: "watches that reach their deadline",
         expected: "code 4 over gRPC and gRPC-Web, 100 ms late at most (p99)",
         run: |field| Box::pin(expired_watches(field)),
-    },
-    Case {
-        name: "calls that are cancelled at random moments",
-        expected: "every call counted as ended, nothing left in Postgres, all of the pool given back",
-        run: |field| Box::pin(cancelled_calls(field)),
     },
 ];
 
@@ -54,9 +49,6 @@ const CALL_LATE_MAX: Duration = Duration::from_millis(50);
 const WATCH_LATE_MAX: Duration = Duration::from_millis(100);
 /// What other tests beside it may add.
 const BESIDE_OTHERS_MAX: Duration = Duration::from_secs(2);
-
-/// How long Postgres may work for callers that have gone.
-const FREED_MAX: Duration = Duration::from_millis(500);
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -205,7 +197,7 @@ async fn expired_calls(field: &Field) -> Seen {
     let waiting = "select count(*) from pg_stat_activity where datname = current_database()
         and usename = 'mayfly_runtime' and wait_event_type = 'Lock'";
     let freed = until("nobody waits", SOON, async || number(field, waiting).await == 0).await;
-    let limit = field.pick(BESIDE_OTHERS_MAX, FREED_MAX);
+    let limit = freed_max(field);
     let millis = freed.as_secs_f64() * 1e3;
     seen.note(freed <= limit, format!("Postgres is free {millis:.0} ms after the last answer"));
     lock.release().await;
@@ -222,62 +214,4 @@ async fn expired_watches(field: &Field) -> Seen {
     let ended = all_call::<WatchProfilesRequest>(&server, (WATCH, WATCH_MS), protocols, each).await;
     all_expired(&mut seen, ended, limit);
     seen
-}
-
-/// Calls over one connection: fewer than so many may be reset, or the client is taken for hostile.
-const RESETS_OF_A_CONNECTION: usize = 300;
-
-/// A cancel comes within this time of its call: some come too late, and some right at the answer.
-const CANCEL_MICROS_MAX: usize = 6_000;
-
-/// So many calls at most for each that is cancelled.
-const TRIES_MAX: usize = 20;
-
-async fn cancelled_calls(field: &Field) -> Seen {
-    let mut seen = Seen::default();
-    let server = field.server(&[("DB_WAIT_MS_MAX", "30000")]);
-    let each: usize = field.pick(50, 5_000);
-    let address = server.address;
-    let mut callers = JoinSet::new();
-    for number in 0..CALLERS {
-        callers.spawn(async move {
-            let (mut calls, mut cancelled) = (0, 0);
-            while cancelled < each && calls < each * TRIES_MAX {
-                let caller = Person::new(address, "neighbour", Some(token("neighbour")));
-                for _call in 0..RESETS_OF_A_CONNECTION.min(each - cancelled) {
-                    calls += 1;
-                    let micros = (calls * 7_919 + number * 104_729) % CANCEL_MICROS_MAX;
-                    let after = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
-                    let mut user = caller.user();
-                    let call = user.get_profile(GetProfileRequest::default());
-                    cancelled += usize::from(timeout(after, call).await.is_err());
-                }
-            }
-            (calls, cancelled)
-        });
-    }
-    let (calls, cancelled): (Vec<_>, Vec<_>) = callers.join_all().await.into_iter().unzip();
-    let (calls, cancelled) = (calls.iter().sum::<usize>(), cancelled.iter().sum::<usize>());
-    seen.note(cancelled == each * CALLERS, format!("{calls} calls, {cancelled} cancelled"));
-    let unfinished = async || unfinished(&server).await == 0;
-    let took = until("all calls are counted", SOON, unfinished).await;
-    seen.say(format!("the last counted after {:.0} ms", took.as_secs_f64() * 1e3));
-    nothing_is_left(&mut seen, field, &server).await;
-    let neighbour = person(&server, "neighbour");
-    let answer = neighbour.user().get_profile(GetProfileRequest::default()).await;
-    seen.note(answer.is_ok(), "serves on");
-    seen
-}
-
-/// Calls that were begun and not counted as ended.
-async fn unfinished(server: &Server) -> i64 {
-    let url = format!("http://{}/metrics", server.internal);
-    let answer = crate::person::http().get(url).send().await.expect("the internal port");
-    let text = answer.text().await.expect("text");
-    let sum = |name: &str| -> i64 {
-        let lines = text.lines().filter(|line| line.starts_with(name));
-        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<i64>().ok());
-        values.sum()
-    };
-    sum("grpc_server_started_total") - sum("grpc_server_handled_total")
 }

@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::Command, time::Duration};
 use serde_json::Map;
 use tokio::time::{Instant, sleep};
 
-use super::neighbour::Neighbour;
+use super::neighbour::{Fared, Neighbour};
 use crate::{Person, Server, world};
 
 const SAMPLE_EVERY: Duration = Duration::from_millis(20);
@@ -17,8 +17,9 @@ const SETTLE_MAX: Duration = Duration::from_secs(10);
 /// By how much a server may have grown in the end.
 pub(super) const GROWTH_MIB_MAX: f64 = 8.0;
 
-/// A neighbour is looked at for so many calls at least: some faults are over in a moment.
-const CALLS_MIN: usize = 50;
+/// A neighbour is looked at for so many calls at least: some faults are over in a moment, and the p99
+/// of a few calls is the slowest of them.
+const CALLS_MIN: usize = 200;
 
 /// A neighbour is not slower than this because of a fault, or than three times its quiet self.
 const P99_MAX: Duration = Duration::from_millis(150);
@@ -49,6 +50,18 @@ pub struct Seen {
     told: Vec<String>,
     /// What is not as expected.
     pub wrong: Vec<String>,
+    is_skipped: bool,
+}
+
+/// What a case came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Everything was as expected.
+    AsExpected,
+    /// Something was not.
+    Otherwise,
+    /// It was not tried: this machine lacks what it needs.
+    Skipped,
 }
 
 /// A server under watch.
@@ -128,6 +141,21 @@ impl Seen {
         self.told.push(text.into());
     }
 
+    /// Notes why it is not tried.
+    pub(super) fn skip(&mut self, why: &str) {
+        self.is_skipped = true;
+        self.told.push(format!("skipped: {why}"));
+    }
+
+    /// What it came to.
+    pub fn verdict(&self) -> Verdict {
+        match (self.wrong.is_empty(), self.is_skipped) {
+            (false, _) => Verdict::Otherwise,
+            (true, true) => Verdict::Skipped,
+            (true, false) => Verdict::AsExpected,
+        }
+    }
+
     /// Everything that was seen, in one line.
     pub fn line(&self) -> String {
         self.told.join("; ")
@@ -136,7 +164,11 @@ impl Seen {
 
 impl Watched {
     pub(super) async fn of(server: Server, size: Size) -> Self {
-        let neighbour = Neighbour::beside(person(&server, "neighbour")).await;
+        let quiet = match size {
+            Size::Short => Duration::from_secs(1),
+            Size::Full => Duration::from_secs(3),
+        };
+        let neighbour = Neighbour::beside(person(&server, "neighbour"), quiet).await;
         let (cpu, memory_mib) =
             (server.cpu().unwrap_or_default(), server.memory_mib().unwrap_or_default());
         Self { server, neighbour, cpu, memory_mib, size }
@@ -157,6 +189,15 @@ impl Watched {
         self.server.memory_mib().unwrap_or_default() - self.memory_mib
     }
 
+    /// The same, once it is no more than `limit_mib` or has had its time.
+    pub(super) async fn settled_mib(&self, limit_mib: f64) -> f64 {
+        let start = Instant::now();
+        while self.growth_mib() > limit_mib && start.elapsed() < SETTLE_MAX {
+            sleep(SAMPLE_EVERY).await;
+        }
+        self.growth_mib()
+    }
+
     /// The end of a case: what the fault has cost, its author and everybody else. At its worst the
     /// server may have grown by `peak_mib_max`.
     pub(super) async fn end(self, seen: &mut Seen, peak_mib_max: f64) {
@@ -169,32 +210,34 @@ impl Watched {
         while self.size == Size::Full && self.neighbour.calls() < CALLS_MIN {
             sleep(SAMPLE_EVERY).await;
         }
-        let start = Instant::now();
-        while self.growth_mib() > growth_mib_max && start.elapsed() < SETTLE_MAX {
-            sleep(SAMPLE_EVERY).await;
-        }
-        let growth = self.growth_mib();
+        let growth = self.settled_mib(growth_mib_max).await;
         let peak = self.server.memory_peak_mib().unwrap_or_default() - self.memory_mib;
         seen.note(
             growth <= growth_mib_max && peak <= peak_mib_max,
             format!("memory +{peak:.1} MiB at most, {growth:+.1} MiB after"),
         );
         seen.say(format!("{:.1} s of CPU", cpu.as_secs_f64()));
-        let fared = self.neighbour.fared().await;
-        // Of a few calls beside other tests, the slowest says nothing.
-        let is_quick = self.size == Size::Short || fared.p99 <= (fared.quiet_p99 * 3).max(P99_MAX);
-        let told = fared.errors.first().map_or(String::new(), |error| format!(" ({error})"));
-        seen.note(
-            fared.errors.is_empty() && fared.calls > 0 && is_quick,
-            format!(
-                "neighbour: {} of {} calls failed{told}, p99 {:.1} ms (quiet {:.1})",
-                fared.errors.len(),
-                fared.calls,
-                fared.p99.as_secs_f64() * 1000.0,
-                fared.quiet_p99.as_secs_f64() * 1000.0,
-            ),
-        );
+        tell_of(&self.neighbour.fared().await, self.size, seen);
         let panics = self.server.panics();
         seen.note(panics.is_empty(), format!("{} panics", panics.len()));
     }
+}
+
+fn tell_of(fared: &Fared, size: Size, seen: &mut Seen) {
+    let is_slower = fared.p99 > fared.quiet_p99 * 3;
+    // Of a few calls beside other tests, the slowest says nothing.
+    let is_quick = size == Size::Short || !is_slower || fared.p99 <= P99_MAX;
+    let error = fared.errors.first().map_or(String::new(), |error| format!(" ({error})"));
+    let is_below = is_slower && fared.p99 <= P99_MAX;
+    let slower = if is_below { " (over 3x, below 150 ms)" } else { "" };
+    seen.note(
+        fared.errors.is_empty() && fared.calls > 0 && is_quick,
+        format!(
+            "neighbour: {} of {} calls failed{error}, p99 {:.1} ms (quiet {:.1}){slower}",
+            fared.errors.len(),
+            fared.calls,
+            fared.p99.as_secs_f64() * 1000.0,
+            fared.quiet_p99.as_secs_f64() * 1000.0,
+        ),
+    );
 }

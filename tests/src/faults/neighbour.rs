@@ -19,10 +19,7 @@ use crate::Person;
 /// Fifty calls in a second.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// How long it looks at the server before anything happens.
-const QUIET: Duration = Duration::from_secs(1);
-
-/// How many calls that takes, on a machine that is busy with other tests.
+/// How many calls the quiet takes at least, on a machine that is busy with other tests.
 const QUIET_CALLS_MIN: usize = 20;
 
 /// A client that calls until it is asked how it went.
@@ -50,17 +47,17 @@ pub(super) struct Fared {
 }
 
 impl Neighbour {
-    /// Somebody who has a profile, and reads it; first for a second or more in quiet.
-    pub(super) async fn beside(person: Person) -> Self {
+    /// Somebody who has a profile, and reads it; first for so long in quiet, or longer.
+    pub(super) async fn beside(person: Person, quiet: Duration) -> Self {
         let seen = Arc::new(Mutex::new(Calls::default()));
         let is_done = Arc::new(AtomicBool::new(false));
         let mut calling = JoinSet::new();
         calling.spawn(call(person, Arc::clone(&seen), Arc::clone(&is_done)));
         let start = Instant::now();
         let calls = || lock(&seen).took.len();
-        sleep(QUIET).await;
+        sleep(quiet).await;
         // What a process has not done yet costs memory the first time, which is no fault's.
-        while calls() < QUIET_CALLS_MIN && start.elapsed() < QUIET * 10 {
+        while calls() < QUIET_CALLS_MIN && start.elapsed() < quiet * 10 {
             sleep(EVERY).await;
         }
         let before = std::mem::take(&mut *lock(&seen));

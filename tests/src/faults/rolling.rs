@@ -97,7 +97,7 @@ async fn under_grpcio(field: &Field) -> Seen {
 fn skipped(why: &str) -> Seen {
     skip(why);
     let mut seen = Seen::default();
-    seen.say(format!("SKIPPED: {why}"));
+    seen.skip(why);
     seen
 }
 

@@ -22,7 +22,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "a commit whose answer is cut off or never comes",
-        expected: "cut off, the call succeeds by itself; in silence it ends in time and its repeat finds the answer; each write once",
+        expected: "cut off, the call succeeds by itself; in silence it ends in time and its repeat finds the answer; each write once; 500 ms later nothing left in Postgres or taken from the pool",
         run: |field| Box::pin(lost_answers(field)),
     },
     Case {

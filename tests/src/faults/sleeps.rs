@@ -117,7 +117,7 @@ impl Machine {
     async fn start(field: &Field, clock: Clock, seen: &mut Seen) -> Option<Self> {
         let Some(wall) = WallClock::right() else {
             skip("there is no libfaketime, by which a running process's clock jumps");
-            seen.say("SKIPPED: there is no libfaketime");
+            seen.skip("there is no libfaketime");
             return None;
         };
         let issuer = Issuer::in_memory(PROJECT, clock.clone()).expect("an issuer");

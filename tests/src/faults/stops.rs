@@ -13,14 +13,14 @@ use tokio::{
 use super::{
     Case, Field, Seen,
     crowds::healthz,
-    field::{person, token},
+    field::token,
     floods::GET,
     frame::{DATA, END_HEADERS, END_STREAM, HEADERS, call, frame},
     peer::{Manners, Peer},
     writers::create,
     writes::{Lock, number},
 };
-use crate::{Server, until};
+use crate::{Person, Proxy, Server, until};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -40,7 +40,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "a signal within 50 ms of the start",
-        expected: "gone within 2 s, every time",
+        expected: "gone within 2 s, every time: with 0, or by the signal itself before anything handles it",
         run: |field| Box::pin(early_signal(field)),
     },
     Case {
@@ -179,6 +179,7 @@ async fn early_signal(field: &Field) -> Seen {
             return seen;
         };
         longest = longest.max(took);
+        seen.insist(matches!(code, None | Some(0)), format!("round {round}: exit {code:?}"));
         *codes
             .entry(code.map_or("by the signal".to_owned(), |code| code.to_string()))
             .or_insert(0) += 1;
@@ -221,7 +222,9 @@ async fn second_signal(field: &Field) -> Seen {
 async fn suspended(field: &Field) -> Seen {
     let mut seen = Seen::default();
     let mut server = field.server(&[]);
-    let ada = person(&server, "neighbour");
+    // What leads there counts how often somebody connects.
+    let way = Proxy::to(server.address);
+    let ada = Person::new(way.address, "neighbour", Some(token("neighbour")));
     let call = async || ada.user().get_profile(GetProfileRequest::default()).await.map(drop);
     seen.note(call().await.is_ok(), "serves");
     server.signal("STOP");
@@ -243,5 +246,7 @@ async fn suspended(field: &Field) -> Seen {
     // Should the watchdog hold the sleep against it, that shows within ten looks.
     let is_gone = server.ended(field.pick(Duration::from_secs(1), Duration::from_secs(12))).await;
     seen.note(is_gone.is_none() && call().await.is_ok(), "the same process serves on");
+    let again = way.made().saturating_sub(1);
+    seen.note(again <= 1, format!("{again} reconnects"));
     seen
 }

@@ -2,32 +2,39 @@
 
 use std::time::Duration;
 
-use proto::user::v1::WatchProfilesRequest;
-use tokio::time::{Instant, sleep};
+use proto::user::v1::{WatchProfilesRequest, watch_profiles_response::Event};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Case, Field, Seen,
-    field::{GROWTH_MIB_MAX, Watched, token},
+    field::{GROWTH_MIB_MAX, Watched, person, token},
     frame::{DATA, END_HEADERS, END_STREAM, HEADERS, PING, call, frame},
     peer::{Manners, Peer},
     slow::framed,
+    writes::number,
 };
+use crate::Person;
 
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "Watches behind windows of 0 bytes",
-        expected: "ended after BODY_IDLE_MS_MAX (30 s); more than MAX_WATCHES answered 14; memory below 256 MiB",
+        expected: "all over within twice BODY_IDLE_MS_MAX (30 s) and 10 s; more than MAX_WATCHES answered 14; memory below 256 MiB",
         run: |field| Box::pin(shut_windows(field, 0)),
     },
     Case {
         name: "Watches behind windows of 10 bytes",
-        expected: "ended BODY_IDLE_MS_MAX (30 s) after the first message they do not take; memory below 256 MiB",
+        expected: "all over within twice BODY_IDLE_MS_MAX (30 s) and 10 s; memory below 256 MiB",
         run: |field| Box::pin(shut_windows(field, 10)),
     },
     Case {
         name: "answers to PING that nobody reads",
-        expected: "closed after BODY_IDLE_MS_MAX (30 s)",
+        expected: "closed within BODY_IDLE_MS_MAX (30 s) and 10 s",
         run: |field| Box::pin(unread(field)),
+    },
+    Case {
+        name: "a watch that nobody reads while 100,000 changes are written",
+        expected: "memory +8 MiB; ended within twice BODY_IDLE_MS_MAX (30 s) and 10 s; from its cursor each change is told, in order",
+        run: |field| Box::pin(unread_changes(field)),
     },
 ];
 
@@ -143,4 +150,74 @@ async fn unread(field: &Field) -> Seen {
     );
     watched.end(&mut seen, 8.0).await;
     seen
+}
+
+async fn unread_changes(field: &Field) -> Seen {
+    let (limit, setting) = limit(field);
+    let watched = field.watched(&[("BODY_IDLE_MS_MAX", setting)]).await;
+    let mut seen = Seen::default();
+    let (name, changes) = field.pick(("unread", 2_000), ("unreadf", 100_000));
+    let reader = person(&watched.server, name);
+    let cursor = caught_up(&reader).await;
+    // It takes what its window lets through, and makes no more room.
+    let mut peer = watching(&watched, Manners::POLITE, &token(name), 1).await;
+    let is_told = peer.sees(LATE_MAX, |seen| seen.body_bytes > 0).await;
+    seen.note(is_told, "the watch has begun");
+
+    write_changes(field, name, changes).await;
+    let start = Instant::now();
+    let is_over = wait_for_the_ends(std::slice::from_mut(&mut peer), 1, limit * 2 + LATE_MAX).await;
+    let (took, taken) = (start.elapsed().as_secs_f64(), peer.seen().body_bytes);
+    seen.note(is_over, format!("{taken} bytes taken; over after {took:.1} s: {is_over}"));
+    let told = goes_on(&reader, cursor, changes).await;
+    seen.note(told == changes, format!("{told} of {changes} changes told from the cursor"));
+    watched.end(&mut seen, GROWTH_MIB_MAX).await;
+    seen
+}
+
+/// Where somebody's watch of themself stands.
+async fn caught_up(reader: &Person) -> String {
+    let answer = reader.user().watch_profiles(WatchProfilesRequest::default()).await;
+    let mut stream = answer.expect("a watch").into_inner();
+    loop {
+        let message = stream.message().await.expect("a message").expect("a watch goes on");
+        if !message.cursor.is_empty() {
+            return message.cursor;
+        }
+    }
+}
+
+/// Writes so many changes where a person's are told, of so many keys that are gone: no change is passed
+/// over for a later one.
+async fn write_changes(field: &Field, name: &str, changes: usize) {
+    const AT_ONCE: usize = 1_000;
+    for first in (1..=changes).step_by(AT_ONCE) {
+        let last = first + AT_ONCE - 1;
+        let insert = format!(
+            "with made as (
+                 insert into mayfly.change (topic, key)
+                 select 'user.profile/{name}', n::text from generate_series({first}, {last}) as n
+                 returning 1
+             )
+             select count(*) from made"
+        );
+        number(field, &insert).await;
+    }
+}
+
+/// How many of so many changes are told from a cursor, each behind the one before it.
+async fn goes_on(reader: &Person, cursor: String, changes: usize) -> usize {
+    let request = WatchProfilesRequest { user_ids: Vec::new(), cursor };
+    let answer = reader.user().watch_profiles(request).await;
+    let mut stream = answer.expect("a watch").into_inner();
+    let mut told = 0;
+    while told < changes {
+        let Ok(Ok(Some(message))) = timeout(LATE_MAX, stream.message()).await else { break };
+        match message.event {
+            Some(Event::GoneUserId(key)) if key == (told + 1).to_string() => told += 1,
+            Some(_another) => break,
+            None => {}
+        }
+    }
+    told
 }

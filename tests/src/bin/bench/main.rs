@@ -31,7 +31,10 @@ Usage: bench [OPTIONS]
   --rounds N        rounds of each server, in turn (5)
   --instructions    counts instructions under valgrind, in one round, instead of CPU time
   --user PATH       also measures the `user` function's binary
-  --json            the report on one line";
+  --ratio-max R     fails when the ratio, its median where there are rounds, is above this
+  --json            the report on one line
+
+Exit codes: 0 it was measured; 1 the ratio is above --ratio-max; 64 wrong use.";
 
 struct Asked {
     connections: usize,
@@ -39,6 +42,7 @@ struct Asked {
     rounds: usize,
     cost: Cost,
     user: Option<String>,
+    ratio_max: Option<f64>,
     is_json: bool,
 }
 
@@ -76,6 +80,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Asked>, S
         rounds: 5,
         cost: Cost::Time,
         user: None,
+        ratio_max: None,
         is_json: false,
     };
     while let Some(argument) = arguments.next() {
@@ -88,12 +93,18 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Asked>, S
             "--rounds" => options.rounds = size(number(value()?)?),
             "--instructions" => options.cost = Cost::Instructions,
             "--user" => options.user = Some(value()?),
+            "--ratio-max" => options.ratio_max = Some(ratio(&value()?)?),
             "--json" => options.is_json = true,
             "--help" | "-h" => return Ok(None),
             other => return Err(format!("there is no option {other:?}; try --help")),
         }
     }
     Ok(Some(options))
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio: &f64| ratio.is_finite() && *ratio > 0.0);
+    ratio.ok_or(format!("{text:?} is no ratio"))
 }
 
 fn size(number: u64) -> usize {
@@ -108,7 +119,14 @@ fn run(options: &Asked) -> ExitCode {
     } else {
         println!("{report:#}");
     }
-    ExitCode::SUCCESS
+    // Of several rounds the one in the middle, of instructions the only one.
+    let ratio = &report["calls"]["ratio"];
+    let middle = ratio["median"].as_f64().or(ratio.as_f64());
+    if options.ratio_max.is_none_or(|most| middle.is_some_and(|middle| middle <= most)) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("bench: the ratio is above --ratio-max: {ratio}");
+    ExitCode::FAILURE
 }
 
 async fn measure(options: &Asked) -> Value {

@@ -22,8 +22,16 @@ impl Mutant {
     }
 }
 
-/// What binds a statement's rows to whoever may see them.
-const PREDICATES: [&str; 4] = ["user_id = $", "user_id = any($", "caller = $", "visibility = "];
+/// What binds a statement's rows to whoever may see them, or to the one thing that they asked for.
+const PREDICATES: [&str; 7] = [
+    "user_id = $",
+    "user_id = any($",
+    "person_id = $",
+    "caller = $",
+    "session_id = $",
+    "api_client_id = $",
+    "visibility = ",
+];
 
 /// Statements in which letting a predicate go changes nothing that anybody could see, and why.
 const HARMLESS: [(&str, &str); 1] = [(
