@@ -13,7 +13,7 @@ use tokio::{
 use super::{
     Case, Field, Seen,
     crowds::healthz,
-    field::token,
+    field::{person, token},
     floods::GET,
     frame::{DATA, END_HEADERS, END_STREAM, HEADERS, call, frame},
     peer::{Manners, Peer},
