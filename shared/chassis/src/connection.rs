@@ -30,7 +30,7 @@ use tower::Service;
 
 use crate::{
     Limits, Tls,
-    guard::{Blocked, Guard},
+    guard::{Blocked, Guard, Times},
     health::Liveness,
     owed::Owed,
     preface::{Rewound, Version, detect},
@@ -100,9 +100,9 @@ impl Connections {
             return;
         };
         let Limits { preface_max, body_idle_max, .. } = self.limits;
+        let times = Times { greeted_by, headers_max: preface_max, idle_max: body_idle_max };
         let owed = Owed::default();
-        let guard =
-            Guard::new(stream, version, greeted_by, preface_max, body_idle_max, owed.clone());
+        let guard = Guard::new(stream, version, times, owed.clone());
         let life = Life {
             age_max,
             calls: TaskTracker::new(),

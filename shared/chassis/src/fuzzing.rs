@@ -16,7 +16,8 @@ use tokio::{
 
 use crate::{
     Settings,
-    guard::Guard,
+    guard::{Guard, Times},
+    owed::Owed,
     preface::{Version, detect},
 };
 
@@ -28,7 +29,8 @@ const MAX: Duration = Duration::from_secs(60);
 pub async fn read(pieces: Vec<Vec<u8>>) -> Option<(bool, Vec<u8>)> {
     let (version, stream) = detect(Pieces(pieces.into())).await.ok()?;
     let mut read = Vec::new();
-    let mut guard = Guard::new(stream, version, Instant::now() + MAX, MAX, MAX);
+    let times = Times { greeted_by: Instant::now() + MAX, headers_max: MAX, idle_max: MAX };
+    let mut guard = Guard::new(stream, version, times, Owed::default());
     guard.read_to_end(&mut read).await.ok()?;
     Some((version == Version::Http2, read))
 }

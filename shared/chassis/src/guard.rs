@@ -43,6 +43,17 @@ pub(crate) struct Guard<T> {
     owed: Owed,
 }
 
+/// What a peer has time for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// When its first frame, or its first head, has to be there.
+    pub(crate) greeted_by: Instant,
+    /// How long headers may take.
+    pub(crate) headers_max: Duration,
+    /// How long it may leave an answer where it is.
+    pub(crate) idle_max: Duration,
+}
+
 /// Whether something waits to be written that nobody takes at the moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Blocked(Arc<AtomicBool>);
@@ -78,17 +89,8 @@ struct Patience {
 }
 
 impl<T> Guard<T> {
-    /// Watches a stream that speaks `version`. Its first frame, or its first head, has to be there
-    /// by `greeted_by`, headers may take `headers_max`, and the peer may leave an answer where it is
-    /// for `idle_max`, or less by what is `owed`.
-    pub(crate) fn new(
-        stream: T,
-        version: Version,
-        greeted_by: Instant,
-        headers_max: Duration,
-        idle_max: Duration,
-        owed: Owed,
-    ) -> Self {
+    /// Watches a stream that speaks `version`; what is `owed` may leave its peer less time.
+    pub(crate) fn new(stream: T, version: Version, times: Times, owed: Owed) -> Self {
         let watched = match version {
             Version::Http1 => Watched::Http1(Heads::default()),
             Version::Http2 => Watched::Http2(Frames::new(Instant::now())),
@@ -97,9 +99,9 @@ impl<T> Guard<T> {
             stream,
             watched,
             instead: None,
-            greeted_by,
-            headers: Patience::new(headers_max),
-            answers: Patience::new(idle_max),
+            greeted_by: times.greeted_by,
+            headers: Patience::new(times.headers_max),
+            answers: Patience::new(times.idle_max),
             written: 0,
             blocked: Blocked::default(),
             owed,
@@ -265,7 +267,8 @@ mod tests {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
     fn guard<T>(stream: T, version: Version) -> Guard<T> {
-        Guard::new(stream, version, Instant::now() + MAX, MAX, MAX, Owed::default())
+        let times = Times { greeted_by: Instant::now() + MAX, headers_max: MAX, idle_max: MAX };
+        Guard::new(stream, version, times, Owed::default())
     }
 
     /// What hyper reads of what was sent, and how the stream then ends.

@@ -13,15 +13,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use call::Outcome;
+use call::{Call, Outcome};
 use fault::{Fault, Reason};
 use http::Version;
 use http_body::{Body as _, Frame};
-use proto::{Kind, Method};
+use proto::Kind;
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status, body::Body};
 
 use crate::{
+    Request,
     held::{Held, Total},
     in_flight::Turn,
 };
@@ -146,14 +147,13 @@ pub(crate) struct RequestFrames {
 }
 
 impl RequestFrames {
-    pub(crate) fn new(
-        inner: Body,
-        version: Version,
-        method: Option<&Method>,
-        outcome: Outcome,
-        bounds: Bounds,
-        turn: Option<Turn>,
-    ) -> Self {
+    /// The request with a body that is read within `bounds`, and finds its call a place.
+    pub(crate) fn around(request: Request, bounds: Bounds, turn: Option<Turn>) -> Request {
+        let version = request.version();
+        let (method, outcome) = match request.extensions().get::<Call>() {
+            Some(call) => (call.method, call.outcome.clone()),
+            None => (None, Outcome::default()),
+        };
         let reading = match method.map(|method| method.kind) {
             Some(Kind::Unary | Kind::ServerStream) => {
                 Reading::Whole { first: Bytes::new(), others: VecDeque::new(), bytes: 0, turn }
@@ -163,18 +163,21 @@ impl RequestFrames {
         let is_short = method.is_some_and(|method| {
             method.kind == Kind::Unary && method.rule.deadline <= bounds.idle_max
         });
-        Self {
-            inner,
-            scanner: Scanner::default(),
-            outcome,
-            messages: 0,
-            reading,
-            unfinished: Unfinished::none(),
-            bounds,
-            stall: if is_short { Stall::Harmless } else { Stall::Not },
-            version,
-            is_over: false,
-        }
+        let stall = if is_short { Stall::Harmless } else { Stall::Not };
+        request.map(|inner| {
+            Body::new(Self {
+                inner,
+                scanner: Scanner::default(),
+                outcome,
+                messages: 0,
+                reading,
+                unfinished: Unfinished::none(),
+                bounds,
+                stall,
+                version,
+                is_over: false,
+            })
+        })
     }
 
     /// Waits for the client, but not for ever.
@@ -320,6 +323,7 @@ impl http_body::Body for RequestFrames {
 
 #[cfg(test)]
 mod tests {
+    use call::RequestId;
     use futures_util::stream;
     use http_body_util::{BodyExt, StreamBody};
 
@@ -335,9 +339,12 @@ mod tests {
         let sent = pieces.map(|piece| Ok(Frame::data(piece))).into_iter().chain(gone.map(Err));
         let body = Body::new(StreamBody::new(stream::iter(sent)));
         let bounds = Bounds { message_bytes_max: 1024, idle_max: Duration::from_secs(1) };
-        let (method, outcome) = (proto::method(path), Outcome::default());
-        assert!(method.is_some());
-        let mut frames = RequestFrames::new(body, Version::HTTP_2, method, outcome, bounds, None);
+        let mut request = Request::new(body);
+        *request.version_mut() = Version::HTTP_2;
+        let call = Call::new(RequestId::of(request.headers()), proto::method(path));
+        assert!(call.method.is_some());
+        request.extensions_mut().insert(call);
+        let mut frames = RequestFrames::around(request, bounds, None).into_body();
         let mut read = Vec::new();
         while let Some(frame) = frames.frame().await {
             let data = frame.map(|frame| frame.into_data().unwrap().to_vec());

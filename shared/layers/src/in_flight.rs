@@ -10,12 +10,11 @@ use std::{
     task::{self, Context, Poll},
 };
 
-use call::{Call, Outcome};
+use call::Call;
 use fault::Reason;
 use futures_util::future::{Either, Ready, ready};
 use pin_project_lite::pin_project;
 use proto::{Kind, grpc::health::v1::health_server::SERVICE_NAME as HEALTH};
-use tonic::body::Body;
 use tower::Service;
 
 use crate::{
@@ -68,7 +67,11 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         if !takes_a_place(&request) {
-            return Either::Left(self.inner.call(frames(request, self.bounds, None)));
+            return Either::Left(self.inner.call(RequestFrames::around(
+                request,
+                self.bounds,
+                None,
+            )));
         }
         // Sooner, and at no cost, where there is none in any case.
         if self.places.are_taken() {
@@ -76,20 +79,9 @@ where
         }
         let place = Arc::default();
         let turn = Turn { places: self.places.clone(), place: Arc::clone(&place) };
-        let inner = self.inner.call(frames(request, self.bounds, Some(turn)));
+        let inner = self.inner.call(RequestFrames::around(request, self.bounds, Some(turn)));
         Either::Right(Either::Left(PlacedFuture { inner, place }))
     }
-}
-
-/// The request with a body that is read within its bounds.
-fn frames(request: Request, bounds: Bounds, turn: Option<Turn>) -> Request {
-    let version = request.version();
-    let call = request.extensions().get::<Call>();
-    let (method, outcome) = match call {
-        Some(call) => (call.method, call.outcome.clone()),
-        None => (None, Outcome::default()),
-    };
-    request.map(|body| Body::new(RequestFrames::new(body, version, method, outcome, bounds, turn)))
 }
 
 /// Where a call finds its place, and where it is kept.
