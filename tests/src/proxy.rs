@@ -21,8 +21,7 @@ use tokio::{
 
 use crate::world::world;
 
-/// A TCP port that leads to the Postgres of the tests or elsewhere, for as long as the test's runtime
-/// runs.
+/// A TCP port that leads to the Postgres of the tests or elsewhere, for as long as this is kept.
 #[derive(Debug)]
 pub struct Proxy {
     /// Where it is.
@@ -197,6 +196,14 @@ impl Proxy {
     /// How many connections were made so far.
     pub fn made(&self) -> u64 {
         self.way.borrow().made
+    }
+}
+
+impl Drop for Proxy {
+    /// What was lost is held no longer: a backend that waits to tell a client something would hold up
+    /// whoever drops a database.
+    fn drop(&mut self) {
+        self.way.send_modify(|way| (way.is_listening, way.cut_up_to) = (false, way.made));
     }
 }
 
