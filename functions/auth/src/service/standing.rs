@@ -29,7 +29,6 @@ impl AuthService {
         let of = UserId::parse(&user_id).ok_or(Reason::NotFound)?;
         model::is_another(&call.user_id, &of)?;
 
-        self.may_begin(&call).await?;
         let set =
             if disabled { self.disable(&call, &of).await } else { self.enable(&call, &of).await };
         set?;
@@ -40,6 +39,7 @@ impl AuthService {
     /// Here first, so that they are out should nobody come to the end of this, or Firebase not answer.
     /// Whoever asks again finishes it.
     async fn disable(&self, call: &SignedIn, of: &UserId) -> Result<(), Fault> {
+        self.may_begin(call).await?;
         self.is_somebody(call, of).await?;
         let disable = |tx: Tx| async move {
             self.may_still(&tx, call).await?;
@@ -75,6 +75,7 @@ impl AuthService {
     /// otherwise, and nobody would come to the end of it.
     async fn enable(&self, call: &SignedIn, of: &UserId) -> Result<(), Fault> {
         let begin = |tx: Tx| async move {
+            self.may_still(&tx, call).await?;
             let mark = self.context.revocations.mark(&tx, of).await?;
             self.note(&tx, call, Event::of_person(What::UserEnableBegun, of)).await?;
             Ok(mark)
