@@ -51,14 +51,13 @@ thread_local! {
 
 /// Runs the streams of one connection where the drain can see them.
 #[derive(Clone, Debug)]
-pub(crate) struct Streams {
+pub(crate) struct Streams(Arc<Shared>);
+
+/// What the streams of one connection share.
+#[derive(Debug)]
+struct Shared {
     tasks: TaskTracker,
     idle_max: Duration,
-    stalled: Arc<Stalled>,
-}
-
-#[derive(Debug)]
-struct Stalled {
     owed: Owed,
     recent: Mutex<Recent>,
     finish: CancellationToken,
@@ -82,7 +81,7 @@ impl Streams {
         finish: CancellationToken,
     ) -> Self {
         let recent = Mutex::new(Recent { since: Instant::now(), count: 0 });
-        Self { tasks, idle_max, stalled: Arc::new(Stalled { owed, recent, finish }) }
+        Self(Arc::new(Shared { tasks, idle_max, owed, recent, finish }))
     }
 }
 
@@ -144,13 +143,12 @@ pin_project! {
         inner: F,
         #[pin]
         sleep: Option<Sleep>,
-        idle_max: Duration,
-        stalled: Arc<Stalled>,
+        shared: Arc<Shared>,
     }
 }
 
-impl Stalled {
-    fn add(&self) {
+impl Shared {
+    fn add_stalled(&self) {
         let now = Instant::now();
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if now.duration_since(recent.since) > STALLS_WITHIN {
@@ -170,8 +168,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, inner: F) {
-        let (idle_max, stalled) = (self.idle_max, Arc::clone(&self.stalled));
-        self.tasks.spawn(Stream { inner, sleep: None, idle_max, stalled });
+        let shared = Arc::clone(&self.0);
+        self.0.tasks.spawn(Stream { inner, sleep: None, shared });
     }
 }
 
@@ -193,7 +191,7 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
             }
             Sign::None if this.sleep.is_some() => {}
             Sign::None | Sign::Taken => {
-                let patience = this.stalled.owed.patience(*this.idle_max);
+                let patience = this.shared.owed.patience(this.shared.idle_max);
                 this.sleep.set(Some(sleep(patience)));
             }
         }
@@ -201,7 +199,7 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
             ready!(sleep.poll(cx));
         }
         // What is dropped now is reset.
-        this.stalled.add();
+        this.shared.add_stalled();
         Poll::Ready(())
     }
 }
@@ -289,12 +287,12 @@ mod tests {
         let streams =
             Streams::new(TaskTracker::new(), Owed::default(), STALLS_WITHIN, finish.clone());
         for _ in 0..3 * STALLS_MAX {
-            streams.stalled.add();
+            streams.0.add_stalled();
             advance(STALLS_WITHIN / (STALLS_MAX - 2)).await;
         }
         assert!(!finish.is_cancelled());
         for _ in 0..2 * STALLS_MAX {
-            streams.stalled.add();
+            streams.0.add_stalled();
         }
         assert!(finish.is_cancelled());
     }

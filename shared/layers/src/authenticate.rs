@@ -134,13 +134,13 @@ fn answer<S>(
     inner: &mut S,
     gate: &Arc<Gate>,
     mut request: Request,
-    caller: Caller,
+    (method, caller): (Option<&'static Method>, Caller),
 ) -> Answer<S::Future>
 where
     S: Service<Request, Response = Response, Error = BoxError>,
     S::Future: Send + 'static,
 {
-    let is_stream = method(&request).is_some_and(|method| method.kind != Kind::Unary);
+    let is_stream = method.is_some_and(|method| method.kind != Kind::Unary);
     let tenure = match &caller {
         Caller::Person(person) if is_stream => {
             Some(Tenure::new(Arc::clone(gate), Arc::clone(person)))
@@ -193,7 +193,7 @@ where
         // Most callers are known, whose calls need no room for a wait. For the others it costs little
         // to ask anew: whatever is waited for is under way for all who wait.
         match admit(&self.gate, method, request.headers()).now_or_never() {
-            Some(Ok(caller)) => answer(&mut self.inner, &self.gate, request, caller),
+            Some(Ok(caller)) => answer(&mut self.inner, &self.gate, request, (method, caller)),
             Some(Err(error)) => Either::Right(Box::pin(ready(Err(error)))),
             None => {
                 let gate = Arc::clone(&self.gate);
@@ -202,7 +202,7 @@ where
                 let mut inner = std::mem::replace(&mut self.inner, clone);
                 Either::Right(Box::pin(async move {
                     let caller = admit(&gate, method, request.headers()).await?;
-                    answer(&mut inner, &gate, request, caller).await
+                    answer(&mut inner, &gate, request, (method, caller)).await
                 }))
             }
         }

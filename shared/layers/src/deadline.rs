@@ -130,7 +130,8 @@ where
         DeadlineFuture {
             inner: is_begun.then(|| self.inner.call(request)),
             malformed,
-            sleep: sleep_until(deadline),
+            deadline,
+            sleep: None,
             cut: is_long.then(|| Box::pin(self.drain.cut.clone().cancelled_owned())),
             stream: is_stream.then(|| Ends {
                 deadline,
@@ -146,8 +147,10 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         malformed: Option<TimeoutError>,
+        deadline: Instant,
+        // Most calls are over when they are first polled, and need no timer.
         #[pin]
-        sleep: Sleep,
+        sleep: Option<Sleep>,
         cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
         stream: Option<Ends>,
     }
@@ -188,7 +191,12 @@ where
             this.inner.set(None);
             return Poll::Ready(Err(Cut.into()));
         }
-        ready!(this.sleep.poll(cx));
+        if this.sleep.is_none() {
+            this.sleep.set(Some(sleep_until(*this.deadline)));
+        }
+        if let Some(sleep) = this.sleep.as_pin_mut() {
+            ready!(sleep.poll(cx));
+        }
         // The handler is dropped now, not when somebody drops this future.
         this.inner.set(None);
         Poll::Ready(Err(Expired.into()))

@@ -195,7 +195,9 @@ impl RequestFrames {
     fn read(&mut self, chunk: Bytes) -> Result<Option<Bytes>, Fault> {
         let seen = self.scanner.scan(&chunk);
         self.messages += seen.messages;
-        self.outcome.count_received(seen.messages);
+        if seen.messages > 0 {
+            self.outcome.count_received(seen.messages);
+        }
         if seen.bytes_max > self.bounds.message_bytes_max {
             return Err(Reason::MessageTooLarge.into());
         }

@@ -6,7 +6,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, OnceLock},
     task::{self, Context, Poll},
 };
 
@@ -80,27 +80,22 @@ where
         let place = Arc::default();
         let turn = Turn { places: self.places.clone(), place: Arc::clone(&place) };
         let inner = self.inner.call(RequestFrames::around(request, self.bounds, Some(turn)));
-        Either::Right(Either::Left(PlacedFuture { inner, place }))
+        Either::Right(Either::Left(PlacedFuture { inner, place: Some(place) }))
     }
 }
 
 /// Where a call finds its place, and where it is kept.
 pub(crate) struct Turn {
     places: Places,
-    place: Arc<Mutex<Option<Place>>>,
+    place: Arc<OnceLock<Place>>,
 }
 
 impl Turn {
     /// Takes a place for the call, if there is one.
     pub(crate) fn take_place(self) -> Result<(), Reason> {
-        *held(&self.place) = Some(self.places.take().ok_or(Reason::Shed)?);
+        let _first = self.place.set(self.places.take().ok_or(Reason::Shed)?);
         Ok(())
     }
-}
-
-/// The place that a cell holds, which is left for whoever drops it.
-fn held(place: &Mutex<Option<Place>>) -> MutexGuard<'_, Option<Place>> {
-    place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pin_project! {
@@ -108,7 +103,7 @@ pin_project! {
     pub(crate) struct PlacedFuture<F> {
         #[pin]
         inner: F,
-        place: Arc<Mutex<Option<Place>>>,
+        place: Option<Arc<OnceLock<Place>>>,
     }
 }
 
@@ -121,7 +116,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let outcome = task::ready!(this.inner.poll(cx));
-        drop(held(this.place).take());
+        *this.place = None;
         Poll::Ready(outcome)
     }
 }

@@ -25,11 +25,11 @@ impl Places {
     }
 
     /// Takes a place, if one is free. Nobody waits for one.
-    pub(crate) fn take(&self) -> Option<Place> {
+    pub(crate) fn take(self) -> Option<Place> {
         let Counted { max, taken } = &*self.0;
         let more = |taken| (taken < *max).then_some(taken + 1);
         taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Place(Arc::clone(&self.0)))
+        Some(Place(self.0))
     }
 
     /// Whether none is free at the moment.
@@ -51,10 +51,11 @@ mod tests {
     #[test]
     fn a_place_is_free_again_when_it_is_left() {
         let places = Places::new(2);
-        let (first, _second) = (places.take().unwrap(), places.take().unwrap());
-        assert!(places.take().is_none());
+        let take = || places.clone().take();
+        let (first, _second) = (take().unwrap(), take().unwrap());
+        assert!(take().is_none());
         drop(first);
-        let _third = places.clone().take().unwrap();
-        assert!(places.take().is_none());
+        let _third = take().unwrap();
+        assert!(take().is_none());
     }
 }

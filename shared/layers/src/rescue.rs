@@ -155,7 +155,7 @@ where
             Some(call) => (call.id, call.outcome.clone()),
             None => (RequestId::of(request.headers()), Outcome::default()),
         };
-        RescueFuture { inner: self.inner.call(request), id: id.to_value(), outcome }
+        RescueFuture { inner: self.inner.call(request), id, outcome }
     }
 }
 
@@ -163,7 +163,7 @@ pin_project! {
     pub(crate) struct RescueFuture<F> {
         #[pin]
         inner: F,
-        id: HeaderValue,
+        id: RequestId,
         outcome: Outcome,
     }
 }
@@ -182,19 +182,21 @@ where
         };
         // What is not known, or is not begun, is told in headers alone.
         let raised = response.extensions_mut().remove::<Status>();
-        if let Some(status) = raised.or_else(|| Status::from_header_map(response.headers())) {
+        let told = || Status::from_header_map(response.headers());
+        let is_over = response.body().is_end_stream();
+        if let Some(status) = raised.or_else(|| if is_over { told() } else { None }) {
             let status = ours(status);
             this.outcome.set_ended(status.code(), Some(Arc::new(status.clone())));
             response = status.into_http();
             response.extensions_mut().remove::<Status>();
         }
-        let (id, outcome) = (this.id.clone(), this.outcome.clone());
+        let id = this.id.to_value();
         response.headers_mut().insert(RequestId::HEADER, id.clone());
         Poll::Ready(Ok(response.map(|inner| {
             if inner.is_end_stream() {
                 inner
             } else {
-                Body::new(RescueBody::new(inner, id, outcome))
+                Body::new(RescueBody::new(inner, id, this.outcome.clone()))
             }
         })))
     }

@@ -92,7 +92,7 @@ impl Rooms {
         };
         let is_public = method.rule.access == Access::Public;
         let room = if is_public { &self.public } else { &self.known };
-        let place = room.take().ok_or(TooManyStreams::OfAll)?;
+        let place = room.clone().take().ok_or(TooManyStreams::OfAll)?;
         let share = Whose::of(call).map(|whose| self.share(whose)).transpose()?;
         Ok(Some(Seat { _place: place, _share: share }))
     }

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -11,7 +12,7 @@ use call::{Call, Onward, Outcome, RequestId};
 use http_body::Body as _;
 use pin_project_lite::pin_project;
 use proto::Method;
-use telemetry::metrics::Metrics;
+use telemetry::metrics::{MethodMetrics, Metrics};
 use tokio::time::Instant;
 use tonic::{Code, body::Body};
 use tower::Service;
@@ -60,16 +61,8 @@ where
         call.onward = Onward::of(request.headers());
         call.address = self.proxy.address(&request);
         // A browser asks before it calls, which is no call.
-        let record = (request.method() != http::Method::OPTIONS).then(|| Record {
-            metrics: self.metrics.clone(),
-            method,
-            id: call.id,
-            outcome: call.outcome.clone(),
-            start: Instant::now(),
-        });
-        if record.is_some() {
-            self.metrics.of(method).started();
-        }
+        let record = (request.method() != http::Method::OPTIONS)
+            .then(|| Record::begin(self.metrics.of(method), &call));
         request.extensions_mut().insert(call);
         TraceFuture { inner: self.inner.call(request), record }
     }
@@ -108,7 +101,7 @@ where
 
 /// What is known of a call; written when it is dropped, however the call ended.
 struct Record {
-    metrics: Metrics,
+    series: Arc<MethodMetrics>,
     method: Option<&'static Method>,
     id: RequestId,
     outcome: Outcome,
@@ -119,10 +112,9 @@ impl Drop for Record {
     fn drop(&mut self) {
         let took = self.start.elapsed();
         let code = self.outcome.ended().map_or_else(|| self.abandoned(), |ended| ended.code);
-        let series = self.metrics.of(self.method);
         let (received, sent) = self.outcome.messages();
-        series.handled(code, took);
-        series.messages(received, sent);
+        self.series.handled(code, took);
+        self.series.messages(received, sent);
         if code != Code::Ok || took > QUICK_MAX {
             self.log(code, took);
         }
@@ -131,6 +123,18 @@ impl Drop for Record {
 }
 
 impl Record {
+    /// Of a call that has just arrived.
+    fn begin(series: &Arc<MethodMetrics>, call: &Call) -> Self {
+        series.started();
+        Self {
+            series: Arc::clone(series),
+            method: call.method,
+            id: call.id,
+            outcome: call.outcome.clone(),
+            start: Instant::now(),
+        }
+    }
+
     /// Nobody told an end: the client went away before there was one. It gives up when its time is
     /// over, and is often the first to see that: on the wire the time left is rounded up, by a
     /// hundredth at most.

@@ -29,7 +29,7 @@ use tonic::Code;
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
-    methods: Arc<Vec<MethodMetrics>>,
+    methods: Arc<[Arc<MethodMetrics>]>,
 }
 
 /// The series of one RPC.
@@ -115,12 +115,12 @@ impl Metrics {
                 Families::default().of(&labels)
             }
         });
-        let methods = methods.chain([families.of(&UNKNOWN)]).collect();
-        Self { registry: Arc::new(Mutex::new(registry)), methods: Arc::new(methods) }
+        let methods = methods.chain([families.of(&UNKNOWN)]).map(Arc::new).collect();
+        Self { registry: Arc::new(Mutex::new(registry)), methods }
     }
 
     /// The series of `method`, or of all that are in no contract.
-    pub fn of(&self, method: Option<&'static Method>) -> &MethodMetrics {
+    pub fn of(&self, method: Option<&'static Method>) -> &Arc<MethodMetrics> {
         let unknown = self.methods.len() - 1;
         &self.methods[method.map_or(unknown, |method| method.index)]
     }

@@ -23,6 +23,7 @@ use tonic::{
     Request, Response, Status,
     body::Body,
     server::{Grpc, NamedService, UnaryService},
+    transport::server::TcpIncoming,
 };
 use tower::Service;
 
@@ -106,8 +107,8 @@ pub(crate) fn serve_bare() -> ExitCode {
         telemetry::logs::start(&log.expect("good settings")).expect("a thread for the log");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         say(listener.local_addr().expect("an address").port());
-        let connections = tokio_stream::wrappers::TcpListenerStream::new(listener);
-        let server = tonic::transport::Server::builder().tcp_nodelay(true).add_service(Constant);
+        let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let server = tonic::transport::Server::builder().add_service(Constant);
         server.serve_with_incoming(connections).await.expect("it serves");
     });
     ExitCode::SUCCESS
