@@ -7,7 +7,7 @@ use database::{Pool, Settings};
 use proto::user::v1::{GetProfileRequest, Profile};
 use settings::{Env, Reader};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, raw_sql};
-use tests::{App, Person, until, world};
+use tests::{App, Person, leave_out, skip, until, world};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
@@ -43,6 +43,12 @@ struct TableLock(PgConnection);
 
 /// Numbers that look like chance, the same in every run.
 struct Dice(u64);
+
+/// Tells that what a test does to the server's files cannot be done.
+#[track_caller]
+fn out_of_reach(why: &str) {
+    if world().is_in_container() { leave_out(why) } else { skip(why) }
+}
 
 impl Bench {
     async fn new() -> Self {

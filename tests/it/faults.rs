@@ -3,7 +3,10 @@
 //! What is skipped for want of a program is a failure under `CI=true`; for want of root's rights, which
 //! control groups and network namespaces need, it is none anywhere.
 
-use tests::faults::{Field, Size, cases};
+use tests::{
+    faults::{Field, Size, Verdict, cases},
+    leave_out,
+};
 
 use crate::process::program::USER;
 
@@ -22,6 +25,9 @@ async fn hold(parts: &[&str]) {
                 case.name,
                 case.expected
             );
+            if seen.verdict() == Verdict::Skipped {
+                leave_out(&format!("{}: {line}", case.name));
+            }
         }
     }
 }

@@ -186,6 +186,26 @@ async fn a_cancel_ends_the_call_at_both_ends_and_the_statement() {
     assert_eq!(app.sql_count("select count(*) from mayfly_user.profile").await, 0);
 }
 
+/// Makes 200 public profiles `large000` and so on, which are more than 400 KB together.
+pub(crate) async fn make_large_page(app: &App) {
+    app.sql(
+        "insert into mayfly_user.profile
+             (user_id, handle, display_name, bio, locale, visibility)
+         select 'large-uid-' || n, 'large' || lpad(n::text, 3, '0'), 'L', repeat(U&'\\+01F980', 500),
+                '', 2
+         from generate_series(0, 199) n",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn messages_above_a_streams_window_are_read_and_come_whole() {
+    let app = App::start().await;
+    make_large_page(&app).await;
+
+    passes("large", &app).await;
+}
+
 #[tokio::test]
 async fn one_connection_carries_threads_large_headers_and_pings() {
     passes("transport", &App::start().await).await;

@@ -357,6 +357,8 @@ async fn without_keys_nobody_is_turned_away_for_good() {
         }
     }
     has_left_the_database_alone(&app).await;
+    let (_status, told) = app.internal("/health/detailed").await;
+    assert!(told.contains("\"keys_error\": \"unreachable\""), "{told}");
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! One Postgres runs per test binary, under a watchdog that ends it however the binary ends, and
-//! every [`App`] gets a copy of one migrated database. What a machine lacks is told by [`skip`].
+//! every [`App`] gets a copy of one migrated database. What a machine lacks is told by [`skip`],
+//! and by [`leave_out`] where it need not have it.
 
 mod app;
 pub mod conformance;
@@ -36,4 +37,4 @@ pub use person::{Answer, Person, keyed, with_key};
 pub use proxy::{Fate, Proxy};
 pub use server::Server;
 pub use wait::until;
-pub use world::{PROJECT, World, skip, world};
+pub use world::{PROJECT, World, leave_out, print, skip, world};

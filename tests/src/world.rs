@@ -1,6 +1,7 @@
 //! What all tests of a binary share: one Postgres, one issuer.
 
 use std::{
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     sync::{
         OnceLock,
@@ -40,7 +41,7 @@ pub struct World {
     pub service_account: String,
     postgres: Postgres,
     /// Holds what `postgres` runs in, if it was asked for.
-    _container: Option<Container>,
+    container: Option<Container>,
     databases: AtomicU32,
 }
 
@@ -74,14 +75,8 @@ impl World {
         let url = format!("http://{issuer_address}");
         let service_account = issuer.service_account(&url).expect("a key");
         let databases = AtomicU32::new(0);
-        let world = Self {
-            issuer,
-            issuer_address,
-            service_account,
-            postgres,
-            _container: container,
-            databases,
-        };
+        let world =
+            Self { issuer, issuer_address, service_account, postgres, container, databases };
         thread::scope(|scope| {
             scope.spawn(|| {
                 let runtime = Builder::new_current_thread().enable_all().build();
@@ -110,6 +105,11 @@ impl World {
         let name = format!("empty_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.as_admin(&format!("create database {name}")).await;
         name
+    }
+
+    /// Whether the server is in a container, which keeps its files and sockets to itself.
+    pub fn is_in_container(&self) -> bool {
+        self.container.is_some()
     }
 
     /// Whoever owns the schema.
@@ -181,12 +181,23 @@ fn postgres(env: &Env) -> (Postgres, Option<Container>) {
 pub fn skip(why: &str) {
     let env = Env::of_process().expect("the environment is readable");
     assert!(env.get("CI") != Some("true"), "skipped under CI=true: {why}");
+    leave_out(why);
+}
+
+/// Tells that something is left out for want of what nobody has to have, such as root's rights. It is
+/// a failure nowhere.
+pub fn leave_out(why: &str) {
     say(&format!("SKIPPED: {why}"));
 }
 
-#[expect(clippy::print_stderr, reason = "for whoever runs the tests")]
+/// Prints past the harness of tests, which keeps the output of a test that passes.
+pub fn print(text: &str) {
+    // A closed standard error is nothing to fail for.
+    let _outcome = io::stderr().write_all(text.as_bytes());
+}
+
 fn say(line: &str) {
-    eprintln!("tests: {line}");
+    print(&format!("tests: {line}\n"));
 }
 
 fn rustls_provider() -> Result<(), std::sync::Arc<rustls::crypto::CryptoProvider>> {

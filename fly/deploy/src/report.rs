@@ -12,6 +12,9 @@ use crate::{
     options::Options,
 };
 
+/// Settings by which tokens are taken that Firebase has not signed; no app on Fly has them.
+const ISSUERS: [&str; 2] = ["JWKS_URL", "TOKEN_ISSUER"];
+
 /// Leaves of a file by their path.
 type Leaves = BTreeMap<String, String>;
 
@@ -139,7 +142,16 @@ async fn of_secrets(
             told.push(format!("secret {name} hides the value in the file"));
         }
     }
+    let names = given.iter().map(String::as_str).chain(env.iter().map(|(name, _)| *name));
+    told.extend(of_issuers(&names.collect::<Vec<_>>()));
     Ok(told)
+}
+
+/// What is said of settings that have another than Firebase sign people in, by all names that are set.
+fn of_issuers(names: &[&str]) -> Vec<String> {
+    let set = ISSUERS.iter().filter(|name| names.contains(name));
+    set.map(|name| format!("{name} is set: tokens are taken that Firebase has not signed"))
+        .collect()
 }
 
 async fn of_images(
@@ -225,5 +237,13 @@ mod tests {
         let leaves = |text: &str| leaves(&text.parse().unwrap());
         assert_eq!(leaves(ours), leaves(theirs));
         assert_ne!(leaves(ours), leaves("kill_timeout = \"31s\""));
+    }
+
+    #[test]
+    fn whoever_else_may_sign_people_in_is_named() {
+        assert_eq!(of_issuers(&["FIREBASE_PROJECT_ID", "SERVICE_ISSUER"]), [""; 0]);
+        let told = of_issuers(&["DATABASE_URL", "TOKEN_ISSUER", "JWKS_URL"]);
+        let names: Vec<_> = told.iter().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(names, ISSUERS);
     }
 }

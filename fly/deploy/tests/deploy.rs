@@ -403,7 +403,7 @@ async fn drift_is_told_line_by_line() {
     fly.set("config.toml", &format!("console_command = \"/bin/sh\"\n{config}"));
     fly.set(
         "secrets.json",
-        r#"[{"name": "DATABASE_URL"}, {"name": "LISTEN_ADDR"}, {"name": "DEBUG"}]"#,
+        r#"[{"name": "DATABASE_URL"}, {"name": "LISTEN_ADDR"}, {"name": "DEBUG"}, {"name": "JWKS_URL"}]"#,
     );
     fly.set(
         "machines.json",
@@ -417,6 +417,7 @@ async fn drift_is_told_line_by_line() {
             "secret FIREBASE_PROJECT_ID is not set",
             "secret DEBUG is no setting",
             "secret LISTEN_ADDR hides the value in the file",
+            "JWKS_URL is set: tokens are taken that Firebase has not signed",
             "runs commit another",
         ],
     );

@@ -134,6 +134,7 @@ impl Internal {
                     "database": {
                         "state": readiness.name(),
                         "latency_ms": latency_ms,
+                        "last_error": pool.error(),
                         "connections_max": state.connections_max,
                         "in_use": state.in_use,
                         "idle": state.idle,
@@ -144,7 +145,9 @@ impl Internal {
         let body: Value = json!({
             "draining": self.liveness.is_draining(),
             "keys": format!("{:?}", self.verifier.keys_state()),
+            "keys_error": self.verifier.keys_error().map(|error| error.class()),
             "service_keys": self.verifier.service_keys_state().map(|state| format!("{state:?}")),
+            "service_keys_error": self.verifier.service_keys_error().map(|error| error.class()),
             "revocations": {
                 "persons_known": self.revocations.persons(),
                 "reads": self.revocations.reads_total(),

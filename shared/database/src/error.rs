@@ -150,6 +150,19 @@ pub(crate) fn tells_of_loss(error: &sqlx::Error) -> bool {
     is_lost || broke_off(error) || is_shared(error)
 }
 
+/// The kind of failure, for health: a SQLSTATE where the server spoke. No word of an error's own is in
+/// it, which may quote a setting.
+pub(crate) fn class(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => error.code().map_or("refused".into(), Into::into),
+        sqlx::Error::Io(error) => error.kind().to_string(),
+        sqlx::Error::Tls(_) => "tls".to_owned(),
+        sqlx::Error::Protocol(_) => "protocol".to_owned(),
+        error if is_shared(error) => "shared".to_owned(),
+        _ => "other".to_owned(),
+    }
+}
+
 /// Whether a connection broke off without a word while it was made.
 pub(crate) fn broke_off(error: &sqlx::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};

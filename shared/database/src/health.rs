@@ -2,7 +2,7 @@
 //! for it until it is back.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
 };
 
@@ -10,7 +10,7 @@ use tokio::sync::{Notify, futures::Notified};
 
 use crate::{
     connect::Shared,
-    error::{Unreachable, is_full, is_shared, tells_of_loss},
+    error::{Unreachable, class, is_full, is_shared, tells_of_loss},
 };
 
 /// How the database stands, as far as connecting to it goes.
@@ -39,6 +39,8 @@ struct Known {
     is_alone: AtomicBool,
     /// How often all connections were given up: those of an earlier count are dead.
     losses: AtomicU64,
+    /// The kind of failure that it stands so for; none while it is up.
+    error: Mutex<Option<String>>,
 }
 
 impl Health {
@@ -49,6 +51,11 @@ impl Health {
     /// How often all connections were given up.
     pub(crate) fn losses(&self) -> u64 {
         self.0.losses.load(Ordering::Relaxed)
+    }
+
+    /// The kind of failure that no connection is made for, if none is.
+    pub(crate) fn error(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it is known that nobody shares our connections.
@@ -71,11 +78,13 @@ impl Health {
             self.0.losses.fetch_add(1, Ordering::Relaxed);
         }
         self.0.is_shared.store(error.is_some_and(is_shared), Ordering::Relaxed);
+        *self.error() = Some(error.map_or_else(|| "timeout".to_owned(), class));
         let standing = if error.is_some_and(is_full) { Standing::Full } else { Standing::Down };
         self.stands(standing) == Standing::Up
     }
 
     pub(crate) fn came_back(&self) {
+        *self.error() = None;
         self.stands(Standing::Up);
     }
 
@@ -134,14 +143,17 @@ mod tests {
         let begun = health.losses();
         assert!(health.failed(Some(&refused()), begun));
         assert_eq!((health.standing(), health.losses()), (Standing::Down, 1));
+        assert_eq!(health.error().as_deref(), Some("connection refused"));
         // It is one loss, however many were connecting.
         assert!(!health.failed(Some(&refused()), begun));
         assert_eq!(health.losses(), 1);
 
         health.came_back();
         assert!(!health.failed(None, begun), "it has timed out");
+        assert_eq!(*health.error(), None);
         assert_eq!((health.standing(), health.losses()), (Standing::Up, 1));
         assert!(health.failed(None, health.losses()));
+        assert_eq!(health.error().as_deref(), Some("timeout"));
         assert_eq!((health.standing(), health.losses()), (Standing::Down, 2));
     }
 }

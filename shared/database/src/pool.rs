@@ -139,6 +139,11 @@ impl Pool {
         }
     }
 
+    /// The kind of failure that no connection is made for, if none is.
+    pub fn error(&self) -> Option<String> {
+        self.0.health.error().clone()
+    }
+
     fn in_use(&self) -> usize {
         self.0.connections_max.saturating_sub(self.0.permits.available_permits())
     }

@@ -127,6 +127,11 @@ impl Verifier {
         self.0.persons.source.error()
     }
 
+    /// The same of the keys of our own functions.
+    pub fn service_keys_error(&self) -> Option<Arc<FetchError>> {
+        self.0.services.as_ref()?.visits.source.error()
+    }
+
     /// How many fetches of the keys were started.
     pub fn fetches_total(&self) -> u64 {
         self.0.persons.source.fetches()

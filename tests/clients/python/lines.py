@@ -14,7 +14,8 @@ from google.protobuf import descriptor_pool, empty_pb2, json_format, message_fac
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from mayfly.user.v1 import user_pb2  # noqa: F401, its service is looked up by name
+from mayfly.auth.v1 import auth_pb2  # noqa: F401, its service is looked up by name
+from mayfly.user.v1 import user_pb2  # noqa: F401, as is this one's
 
 CHANNELS = {}
 CALLS = {}

@@ -1,6 +1,6 @@
 //! What every client is told, a row for each way to fail; printed whole, and without a hole.
 
-use std::io::{self, Write};
+use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -60,6 +60,9 @@ pub(super) struct Told {
 pub(super) struct Table {
     lines: Vec<String>,
     wrong: Vec<String>,
+    /// The codes that rows expect, and the cells that are as expected.
+    codes: BTreeSet<u64>,
+    cells: usize,
 }
 
 /// A call with an id of its own, and the id.
@@ -100,6 +103,7 @@ impl Table {
 
     /// Adds a row of what every client was told.
     pub(super) fn add(&mut self, expected: Expected, row: &[Told]) {
+        self.codes.insert(expected.code);
         let clients = row.iter().map(|told| told.client);
         if !clients.eq(CLIENTS) {
             self.wrong.push(format!("{}: a client is missing", expected.case));
@@ -113,6 +117,7 @@ impl Table {
             let is_common = code != expected.code || *end == common;
             let is_told = *is_by_client || (is_whole(end, code, reason) && is_common);
             let is_expected = end["code"] == code && is_told;
+            self.cells += usize::from(is_expected);
             if !is_expected {
                 let title = client.title();
                 self.wrong.push(format!("{}: {title}: {end}, not {common}", expected.case));
@@ -124,7 +129,7 @@ impl Table {
         self.lines.push(format!("{line}  {}", common["message"].as_str().unwrap_or_default()));
     }
 
-    /// Prints it, past the harness of tests, which keeps the output of a test that passes.
+    /// Prints it.
     pub(super) fn print(&self) {
         let mut legend = String::new();
         let mut numbers = " ".repeat(68);
@@ -132,9 +137,19 @@ impl Table {
             legend = format!("{legend}{number:>4} {}\n", client.title());
             numbers = format!("{numbers}{number:>6}");
         }
-        let text = format!("\n{legend}\n{numbers}\n{}\n{NOTES}", self.lines.join("\n"));
-        // A closed standard error is nothing to fail for.
-        let _outcome = io::stderr().write_all(text.as_bytes());
+        let (lines, cells) = (self.lines.join("\n"), self.cells);
+        let text = format!("\n{legend}\n{numbers}\n{lines}\n{NOTES}{cells} as expected\n");
+        tests::print(&text);
+    }
+
+    /// The codes that were expected.
+    pub(super) fn codes(&self) -> Vec<u64> {
+        self.codes.iter().copied().collect()
+    }
+
+    /// How many of its cells are as expected.
+    pub(super) fn cells(&self) -> usize {
+        self.cells
     }
 
     /// Insists that nothing is wrong with it.

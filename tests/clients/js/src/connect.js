@@ -1,8 +1,9 @@
 // Connect's clients, in Node and in a browser: one code over any of their transports.
 
-import { fromJson, toJson } from "@bufbuild/protobuf";
+import { toJson } from "@bufbuild/protobuf";
 import { ConnectError, createClient } from "@connectrpc/connect";
 
+import { request as requestOf } from "./contract.js";
 import { told } from "./told.js";
 
 // Calls over the transport that `transport` makes for an address.
@@ -22,7 +23,7 @@ export function connect(transport) {
 }
 
 async function run(call, transport, signal, { message, end }) {
-  const { input, output, methodKind, localName, parent } = call.method;
+  const { output, methodKind, localName, parent } = call.method;
   const requestIds = [];
   const read = (headers) => {
     const value = headers.get("x-request-id");
@@ -38,7 +39,7 @@ async function run(call, transport, signal, { message, end }) {
   };
   const begin = createClient(parent, transport)[localName];
   try {
-    const request = fromJson(input, call.message);
+    const request = requestOf(call);
     if (methodKind === "unary") {
       message(toJson(output, await begin(request, options)));
     } else {

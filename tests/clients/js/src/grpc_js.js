@@ -1,8 +1,9 @@
 // @grpc/grpc-js: gRPC itself, over HTTP/2.
 
-import { fromBinary, fromJson, toBinary, toJson } from "@bufbuild/protobuf";
+import { fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import { Client, Metadata, credentials } from "@grpc/grpc-js";
 
+import { request as requestOf } from "./contract.js";
 import { detailsOf, told } from "./told.js";
 
 const REQUEST_ID = "x-request-id";
@@ -26,7 +27,7 @@ export function grpcJs(call, { message, end }) {
     `/${call.path}`,
     (message) => Buffer.from(toBinary(input, message)),
     (bytes) => fromBinary(output, bytes),
-    fromJson(input, call.message),
+    requestOf(call),
     metadata,
     { deadline },
   ];
