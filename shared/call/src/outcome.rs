@@ -125,7 +125,6 @@ impl Ended {
     }
 
     fn causes(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
-        let first = self.cause.as_deref().and_then(Error::source);
-        std::iter::successors(first, |error: &&(dyn Error + 'static)| (*error).source())
+        self.cause.as_deref().into_iter().flat_map(fault::causes)
     }
 }

@@ -119,6 +119,11 @@ impl Fault {
     }
 }
 
+/// What a status comes from, from the outside in, as far as this process knows.
+pub fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(Error::source(status), |cause| (*cause).source())
+}
+
 /// The reason that a status of ours tells, as it came over the wire.
 pub fn reason_of(status: &Status) -> Option<String> {
     let info = status.get_details_error_info()?;

@@ -290,9 +290,7 @@ impl RequestFrames {
 
 /// Whether a body broke off because nobody is there any longer.
 fn is_gone(status: &Status) -> bool {
-    let first = std::error::Error::source(status);
-    let mut causes = std::iter::successors(first, |error| error.source());
-    causes.any(|cause| {
+    fault::causes(status).any(|cause| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| {
             use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
             matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut)

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use call::{Call, RequestId};
 use clock::Clock;
-use fault::{Cause, Reason};
+use fault::{Cause, Reason, causes};
 use http::{HeaderMap, HeaderValue};
 use identity::{Provider, ServiceName};
 use proto::Mutation;
@@ -215,11 +215,6 @@ fn is_unprocessed(error: &h2::Error) -> bool {
     let is = |reason| error.is_remote() && error.reason() == Some(reason);
     (error.is_go_away() && is(h2::Reason::NO_ERROR))
         || (error.is_reset() && is(h2::Reason::REFUSED_STREAM))
-}
-
-fn causes(status: &Status) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    let first = std::error::Error::source(status);
-    std::iter::successors(first, |error| error.source())
 }
 
 /// One call of an RPC, as often as it takes.

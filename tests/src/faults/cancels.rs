@@ -13,7 +13,7 @@ use tonic::Status;
 use super::{
     Case, Field, Seen,
     field::{person, token},
-    writers::{causes, create, is_unavailable},
+    writers::{create, is_unavailable},
     writes::nothing_is_left,
 };
 use crate::{Person, Server, until};
@@ -168,7 +168,7 @@ async fn asks(caller: &Person, names: &Names, call: usize) -> Result<Vec<Profile
 /// Whether a busy server had no answer: 14, or its connection went. What it tells by itself comes from
 /// nothing but its words.
 fn is_sent_away(status: &Status) -> bool {
-    is_unavailable(status) || causes(status).next().is_some()
+    is_unavailable(status) || fault::causes(status).next().is_some()
 }
 
 /// Whether an answer holds the profile of the person of this name, and no other.

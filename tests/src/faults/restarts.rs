@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use fault::causes;
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
@@ -19,7 +20,7 @@ use tonic::Status;
 use super::{
     Case, Field, Seen,
     field::{person, token},
-    writers::{Tally, Writers, causes, create, effects, is_unavailable},
+    writers::{Tally, Writers, create, effects, is_unavailable},
     writes::{Lock, freed_max, number},
 };
 use crate::{Person, Server, until};

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use fault::causes;
 use proto::user::v1::{CreateProfileRequest, Profile};
 use tokio::{
     task::JoinSet,
@@ -100,11 +101,6 @@ fn has_met_a_goodbye(status: &Status) -> bool {
     causes(status).filter_map(|cause| cause.downcast_ref::<h2::Error>()).any(|error| {
         error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
     })
-}
-
-/// What a status comes from, as far as its own client tells.
-pub(super) fn causes(status: &Status) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(std::error::Error::source(status), |cause| cause.source())
 }
 
 fn is_cut_off(status: &Status) -> bool {
