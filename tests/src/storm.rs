@@ -55,7 +55,7 @@ pub struct Storm {
     /// Those who write.
     pub writers: usize,
     /// What chance is made of.
-    pub seed: u64,
+    pub seed: usize,
 }
 
 /// What has become of it.
@@ -286,7 +286,7 @@ async fn watch_on(shared: Arc<Shared>, number: usize) {
 
 /// One writer: transactions of any size that take their time, and are sometimes rolled back.
 async fn write(shared: Arc<Shared>, database: String, number: usize) {
-    let mut dice = Dice(shared.storm.seed ^ u64::try_from(number + 1).unwrap_or_default());
+    let mut dice = Dice(u64::try_from(shared.storm.seed ^ (number + 1)).unwrap_or_default());
     let mut owner = owner(&database).await;
     let all = shared.storm.events;
     loop {
@@ -352,7 +352,7 @@ impl Storm {
 /// server, and how many sessions of the database were killed.
 async fn harm(shared: Arc<Shared>, servers: Servers, mut server: Server) -> (Server, usize) {
     let storm = shared.storm;
-    let mut dice = Dice(!storm.seed);
+    let mut dice = Dice(u64::try_from(!storm.seed).unwrap_or_default());
     let mut owner = owner(&servers.database).await;
     let (mut sessions, mut ended, mut drained) = (0, 0, 0);
     for done in 0..storm.harms() {

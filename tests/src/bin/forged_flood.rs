@@ -1,12 +1,13 @@
 //! `cargo run --release -p tests --bin forged_flood -- --rate 5000 --seconds 10`: forged tokens, each
 //! another one, against the `user` function in a process of its own, and what its good callers see.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command tells what it found")]
+#![expect(clippy::print_stdout, reason = "a command tells what it found")]
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
 use tests::{
     flood::{Forged, Seen, forged, good},
+    numbers,
     random::Server,
     world,
 };
@@ -37,17 +38,11 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("serve") {
         return chassis::run("user", user::service);
     }
-    let (rate, seconds) = match parse(std::env::args().skip(1)) {
-        Ok(Some(asked)) => asked,
-        Ok(None) => {
-            println!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(told) => {
-            eprintln!("{told}\n\n{HELP}");
-            return ExitCode::from(64);
-        }
-    };
+    let (mut rate, mut seconds) = (5000, 10);
+    let named = &mut [("--rate", &mut rate), ("--seconds", &mut seconds)];
+    if let Err(end) = numbers(HELP, named) {
+        return end;
+    }
     let this = std::env::current_exe().expect("this program");
     let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let faults = runtime.block_on(flood(&this, rate, Duration::from_secs(seconds)));
@@ -85,19 +80,4 @@ fn faults(rate: u64, [quiet, flooded]: [&Seen; 2], forged: &Forged) -> Vec<Strin
         ),
     ];
     checks.into_iter().filter(|(holds, _)| !holds).map(|(_, fault)| fault).collect()
-}
-
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<(u64, u64)>, String> {
-    let (mut rate, mut seconds) = (5000, 10);
-    while let Some(name) = arguments.next() {
-        let field = match name.as_str() {
-            "--rate" => &mut rate,
-            "--seconds" => &mut seconds,
-            "--help" => return Ok(None),
-            _ => return Err(format!("there is no option {name:?}")),
-        };
-        let value = arguments.next().and_then(|value| value.parse().ok());
-        *field = value.ok_or(format!("{name} needs a number"))?;
-    }
-    Ok(Some((rate, seconds)))
 }

@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use tests::{
+    numbers,
     random::{Options, Server, run},
     world,
 };
@@ -29,17 +30,12 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("serve") {
         return chassis::run_all("all", all::functions());
     }
-    let options = match parse(std::env::args().skip(1)) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            println!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(told) => {
-            eprintln!("{told}\n{HELP}");
-            return ExitCode::from(64);
-        }
-    };
+    let mut options = Options { seed: 1, first: 0, calls: 100_000 };
+    let Options { seed, first, calls } = &mut options;
+    let named = &mut [("--calls", calls), ("--seed", seed), ("--first", first)];
+    if let Err(end) = numbers(HELP, named) {
+        return end;
+    }
     let this = std::env::current_exe().expect("this program");
     let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let report = runtime.block_on(async {
@@ -52,20 +48,4 @@ fn main() -> ExitCode {
         println!("wrong: the server grew by more than {GROWTH_MIB_MAX} MiB");
     }
     if report.problems.is_empty() && is_flat { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-    let mut options = Options { seed: 1, first: 0, calls: 100_000 };
-    while let Some(name) = arguments.next() {
-        let field = match name.as_str() {
-            "--calls" => &mut options.calls,
-            "--seed" => &mut options.seed,
-            "--first" => &mut options.first,
-            "--help" => return Ok(None),
-            _ => return Err(format!("there is no option {name:?}")),
-        };
-        let value = arguments.next().and_then(|value| value.parse().ok());
-        *field = value.ok_or(format!("{name} needs a number"))?;
-    }
-    Ok(Some(options))
 }

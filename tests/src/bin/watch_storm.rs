@@ -1,11 +1,14 @@
 //! `cargo run --release -p tests --bin watch_storm`: a storm over the change log, and what became of
 //! it.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command tells what it found")]
+#![expect(clippy::print_stdout, reason = "a command tells what it found")]
 
 use std::{process::ExitCode, time::Duration};
 
-use tests::storm::{Report, Storm, function};
+use tests::{
+    numbers,
+    storm::{Report, Storm, function},
+};
 
 const HELP: &str = "\
 Usage: watch_storm [OPTIONS]
@@ -26,25 +29,6 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("serve") {
         return chassis::run_all("user", vec![function()]);
     }
-    let storm = match parse(std::env::args().skip(1)) {
-        Ok(Some(storm)) => storm,
-        Ok(None) => {
-            println!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(told) => {
-            eprintln!("{told}\n\n{HELP}");
-            return ExitCode::from(64);
-        }
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let this = std::env::current_exe().expect("this program");
-    let report = runtime.expect("a runtime").block_on(storm.rage(&this));
-    print(&storm, &report);
-    if report.lost + report.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Storm>, String> {
     let mut storm = Storm {
         events: 100_000,
         watchers: 50,
@@ -54,28 +38,24 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Storm>, S
         writers: 4,
         seed: 1,
     };
-    while let Some(name) = arguments.next() {
-        if name == "--help" {
-            return Ok(None);
-        }
-        let value = arguments.next().and_then(|value| value.parse().ok());
-        let number: Result<usize, _> = value.ok_or(format!("{name} needs a number"));
-        let part = match name.as_str() {
-            "--events" => &mut storm.events,
-            "--watchers" => &mut storm.watchers,
-            "--kills" => &mut storm.kills,
-            "--deaths" => &mut storm.deaths,
-            "--drains" => &mut storm.drains,
-            "--writers" => &mut storm.writers,
-            "--seed" => {
-                storm.seed = u64::try_from(number?).unwrap_or_default();
-                continue;
-            }
-            _ => return Err(format!("there is no option {name}")),
-        };
-        *part = number?;
+    let Storm { events, watchers, kills, deaths, drains, writers, seed } = &mut storm;
+    let named = &mut [
+        ("--events", events),
+        ("--watchers", watchers),
+        ("--kills", kills),
+        ("--deaths", deaths),
+        ("--drains", drains),
+        ("--writers", writers),
+        ("--seed", seed),
+    ];
+    if let Err(end) = numbers(HELP, named) {
+        return end;
     }
-    Ok(Some(storm))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let this = std::env::current_exe().expect("this program");
+    let report = runtime.expect("a runtime").block_on(storm.rage(&this));
+    print(&storm, &report);
+    if report.lost + report.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn print(storm: &Storm, report: &Report) {
