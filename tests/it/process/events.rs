@@ -149,8 +149,8 @@ impl Scene {
             self.admin().auth().set_disabled(request).await.unwrap();
             held.goes();
         };
-        let (given, ()) = join!(gives(other, "admin"), disables);
-        given.unwrap_err();
+        let (outcome, ()) = join!(gives(other, "admin"), disables);
+        outcome.unwrap_err();
     }
 
     async fn machines(&mut self) {

@@ -97,7 +97,7 @@ pub(crate) const CHECKS: &[Check] = &[
     of(SERVICE, "if rules.expired(expire, now)", Never),
     of("shared/identity/src/verifier.rs", "if visit.callee.as_str() != callee", Never),
     // Whose token counts no longer.
-    of(STANDING, "self.is_disabled\n", Text("false\n")),
+    of(STANDING, "if self.is_disabled", Never),
     of(STANDING, "person.auth_time < self.valid_from", Text("false")),
     of(STANDING, "over.contains(&person.auth_time)", Text("over.is_empty()")),
     of(STANDING, "if person.issue_time < self.issued_from", Never),
