@@ -27,6 +27,7 @@ insert into mayfly_auth.audit (
     api_client_id,
     request_id,
     address,
-    create_time
+    create_time,
+    roles
 )
-values ($1, $2, $3, $4, $5, $6, $7, $8)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)

@@ -9,6 +9,7 @@ pub(crate) mod front;
 mod machines;
 mod oracles;
 mod plans;
+mod roles;
 mod sessions;
 mod standing;
 mod throttles;

@@ -144,8 +144,16 @@ async fn a_session_a_role_and_a_person_end_each_in_their_own_way() {
 
     // What follows is noticed at once by a process that starts after it.
     let later = now() + 10;
-    let work = |tx| async move { Ok(revocations.require_refresh(&tx, id, later).await?) };
-    pool.transaction(work).await.unwrap();
+    let times = (now(), later);
+    let work = |tx| async move { Ok(revocations.begin_change(&tx, id, times).await?) };
+    assert!(pool.transaction(work).await.unwrap());
+    assert!(!pool.transaction(work).await.unwrap(), "one is under way");
+    let ends = |until| {
+        let end = move |tx| async move { Ok(revocations.end_change(&tx, id, until, later).await?) };
+        pool.transaction(end)
+    };
+    assert!(!ends(later + 1).await.unwrap(), "that is another");
+    assert!(ends(later).await.unwrap());
     let app = App::builder().database(&app.database).start().await;
     assert!(is_refused(&app, &laptop, "TOKEN_EXPIRED").await);
 

@@ -407,6 +407,15 @@ impl Error {
         }
     }
 
+    /// Whether it is certain that Firebase has not done it.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(_) => true,
+            Self::Unexpected { status, .. } => (400..500).contains(status),
+            Self::Unreachable(_) | Self::NoAdmin | Self::NoAccess(_) => !self.may_have_left(),
+        }
+    }
+
     /// Whether Firebase may have been asked, and with it may have done what it was asked for.
     pub(crate) fn may_have_left(&self) -> bool {
         match self {

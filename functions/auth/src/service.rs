@@ -15,6 +15,7 @@ use chassis::Context;
 use chrono::{DateTime, Utc};
 use database::Tx;
 use fault::{Fault, Reason};
+use identity::UserId;
 use proto::auth::v1::{
     self,
     auth_service_server::{AuthService as Rpcs, AuthServiceServer},
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// Serves `mayfly.auth.v1.AuthService` from Firebase and the database.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AuthService {
     context: Context,
     toolkit: Toolkit,
@@ -51,17 +52,31 @@ impl AuthService {
     /// in may be as old as `REVOCATION_SECS_MAX`; and while Firebase was waited for, they may have been
     /// disabled, or lost the role.
     async fn may_still(&self, tx: &Tx, call: &SignedIn) -> Result<(), Fault> {
+        self.may_say(tx, call, &call.user_id).await
+    }
+
+    /// The same of whoever says something of a person. Of two who say of each other that they may not
+    /// call, the second is refused: so there is always one who can take it back.
+    async fn may_say(&self, tx: &Tx, call: &SignedIn, of: &UserId) -> Result<(), Fault> {
+        lock_both(tx, &call.user_id, of).await?;
+        match self.refusal(tx, call).await? {
+            Some(refusal) => Err(refusal),
+            None => Ok(()),
+        }
+    }
+
+    async fn refusal(&self, tx: &Tx, call: &SignedIn) -> Result<Option<Fault>, Fault> {
         let person = call.caller.person().ok_or(Reason::TokenMissing)?;
-        let Some(refusal) = self.context.revocations.refusal_in(tx, person).await? else {
-            return Ok(());
-        };
-        let reason = match refusal {
-            revocation::Error::Outdated => Reason::TokenExpired,
-            revocation::Error::Revoked
-            | revocation::Error::Disabled
-            | revocation::Error::Unknown(_) => Reason::TokenRevoked,
-        };
-        Err(Fault::new(reason).because(refusal))
+        let refusal = self.context.revocations.refusal_in(tx, person).await?;
+        Ok(refusal.map(|refusal| {
+            let reason = match refusal {
+                revocation::Error::Outdated => Reason::TokenExpired,
+                revocation::Error::Revoked
+                | revocation::Error::Disabled
+                | revocation::Error::Unknown(_) => Reason::TokenRevoked,
+            };
+            Fault::new(reason).because(refusal)
+        }))
     }
 
     /// The same before anything is asked of Firebase.
@@ -83,6 +98,18 @@ impl AuthService {
         let note = |tx: Tx| async move { self.note(&tx, call, event.clone()).await };
         self.context.pool.transaction(note).await
     }
+}
+
+/// Has whatever else is said of the two wait. In one order, or two who say something of each other
+/// would wait for ever.
+async fn lock_both(tx: &Tx, one: &UserId, other: &UserId) -> Result<(), Fault> {
+    let mut both = vec![one, other];
+    both.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    both.dedup();
+    for id in both {
+        store::lock_person(tx, id).await?;
+    }
+    Ok(())
 }
 
 /// What a method is asked, and what it answers.

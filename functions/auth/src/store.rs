@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::model::{Session, Untold, api_client::ApiClient, attempt::Subject, event::Event};
 
-/// Whatever begins or ends a person's sign-ins waits for whatever else does, and takes this first.
+/// Whatever begins or ends a person's sign-ins, or says who they are and whether they may call, waits
+/// for whatever else does, and takes this first.
 pub(crate) async fn lock_person(db: impl PgExecutor<'_>, user_id: &UserId) -> Result<()> {
     query_file!("../../queries/auth/lock_person.sql", user_id.as_str()).fetch_one(db).await?;
     Ok(())
@@ -187,6 +188,7 @@ pub(crate) async fn append_audit(
         call.id.as_uuid(),
         call.address.map(|address| address.to_string()),
         now,
+        event.roles.as_deref(),
     )
     .execute(db)
     .await?;

@@ -8,6 +8,7 @@ use identity::Verifier;
 use layers::{Request, Response};
 use proto::Bounded;
 use revocation::Revocations;
+use tokio_util::task::TaskTracker;
 use tonic::server::NamedService;
 use tower::Service;
 
@@ -28,6 +29,9 @@ pub struct Context {
     pub clock: clock::Clock,
     /// Clients of what is outside this process.
     pub outbound: outbound::Outbound,
+    /// What a call has begun and must not leave by half when it is cut. The drain waits for it as it
+    /// does for calls.
+    pub tasks: TaskTracker,
 }
 
 /// Settings that one function has beside those that all have.

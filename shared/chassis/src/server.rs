@@ -84,6 +84,8 @@ struct Parts {
     internal: Internal,
     pools: Arc<[(&'static str, Pool)]>,
     tasks: TaskTracker,
+    /// What calls have begun, which goes on without them.
+    begun: TaskTracker,
     /// Calls under way end now, with a last word.
     cut: CancellationToken,
     pulses: Pulses,
@@ -130,7 +132,7 @@ impl Server {
         let Self {
             public,
             internal,
-            parts: Parts { connections, internal: operators, pools, tasks, cut, pulses },
+            parts: Parts { connections, internal: operators, pools, tasks, begun, cut, pulses },
         } = self;
         let verifier = operators.verifier.clone();
         let revocations = operators.revocations.clone();
@@ -146,7 +148,7 @@ impl Server {
         let ended = tokio::select! {
             // Neither ends before it is told to; what they do meanwhile is done here.
             ((), ()) = async { tokio::join!(accepting, operators) } => Ended::Drained,
-            ended = drain(stop, &connections, &open, &cut) => ended,
+            ended = drain(stop, &connections, (&open, &begun), &cut) => ended,
         };
         runtime.stop();
         let closing = async {
@@ -175,11 +177,12 @@ async fn beat(pulse: Pulse) {
     }
 }
 
-/// Waits for `stop`, tells everybody, and waits for the calls under way, but not for ever.
+/// Waits for `stop`, tells everybody, and waits for the calls under way and for what they have begun,
+/// but not for ever.
 async fn drain(
     stop: impl Future<Output = ()>,
     connections: &Connections,
-    open: &TaskTracker,
+    (open, begun): (&TaskTracker, &TaskTracker),
     cut: &CancellationToken,
 ) -> Ended {
     stop.await;
@@ -188,7 +191,12 @@ async fn drain(
     sleep(LAME_DUCK.min(connections.limits.drain_max)).await;
     connections.drain.cancel();
     open.close();
-    let is_whole = timeout_at(hard_end, open.wait()).await.is_ok();
+    let over = async {
+        open.wait().await;
+        begun.close();
+        begun.wait().await;
+    };
+    let is_whole = timeout_at(hard_end, over).await.is_ok();
     if !is_whole {
         tracing::warn!(connections = open.len(), "drain cut short");
         cut.cancel();
@@ -200,7 +208,7 @@ async fn drain(
 
 impl Parts {
     fn new(settings: &Settings, functions: Vec<Ready>, clock: &Clock) -> Self {
-        let tasks = TaskTracker::new();
+        let (tasks, begun) = (TaskTracker::new(), TaskTracker::new());
         let services: Arc<[_]> = functions.iter().map(|function| function.service).collect();
         let reflection = settings.is_reflecting.then(|| {
             let own = [Liveness::SERVICE, Reflection::SERVICE];
@@ -234,7 +242,8 @@ impl Parts {
             let (clock, outbound) = (clock.clone(), of_function(&outbound, name, settings, clock));
             let revocations = revocations.clone();
             let verifier = verifier.clone();
-            let context = Context { pool, changes, revocations, verifier, clock, outbound };
+            let tasks = begun.clone();
+            let context = Context { pool, changes, revocations, verifier, clock, outbound, tasks };
             function.mount(context, settings.limits.message_bytes_max, &mut served);
         }
         let pools: Arc<[_]> = pools.into();
@@ -266,7 +275,7 @@ impl Parts {
         let pools_of_internal = Arc::clone(&pools);
         let internal =
             Internal { metrics, liveness, verifier, revocations, pools: pools_of_internal };
-        Self { connections, internal, pools, tasks, cut, pulses: Pulses::default() }
+        Self { connections, internal, pools, tasks, begun, cut, pulses: Pulses::default() }
     }
 }
 

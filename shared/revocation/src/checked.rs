@@ -94,12 +94,33 @@ impl Revocations {
         Ok(())
     }
 
-    /// Has a person's tokens refreshed that were made before `issued_from`, in seconds since 1970:
-    /// what they say of the person, such as a role, holds no longer.
-    pub async fn require_refresh(&self, tx: &Tx, user_id: &UserId, issued_from: i64) -> Result<()> {
-        store::require_refresh(tx, user_id, issued_from).await?;
+    /// Has a person's tokens refreshed that are made before `until`, in seconds since 1970: what they
+    /// say of the person, such as a role, is about to change, and by then it has. Nothing of it where
+    /// another change is under way at `now`, which is answered with false.
+    pub async fn begin_change(
+        &self,
+        tx: &Tx,
+        user_id: &UserId,
+        (now, until): (i64, i64),
+    ) -> Result<bool> {
+        let is_begun = store::begin_change(tx, user_id, (now, until)).await?;
         self.doubt_after(tx);
-        Ok(())
+        Ok(is_begun)
+    }
+
+    /// Once it has, has those refreshed that were made before `issued_from`, and takes the others;
+    /// whether it does, which is not so where the change that was to last `until` then is no longer
+    /// the one that is under way.
+    pub async fn end_change(
+        &self,
+        tx: &Tx,
+        user_id: &UserId,
+        until: i64,
+        issued_from: i64,
+    ) -> Result<bool> {
+        let is_ended = store::end_change(tx, user_id, until, issued_from).await?;
+        self.doubt_after(tx);
+        Ok(is_ended)
     }
 
     /// Refuses every token of a person, until they are enabled again.
@@ -126,9 +147,14 @@ impl Revocations {
         Ok(Mark(store::mark(tx, user_id).await?))
     }
 
+    /// What was last written of a person, and marks nothing.
+    pub async fn last_mark(&self, tx: &Tx, user_id: &UserId) -> Result<Mark> {
+        Ok(Mark(store::read_mark(tx, user_id).await?))
+    }
+
     /// Whether nothing was written of a person since `mark`.
     pub async fn has_mark(&self, tx: &Tx, user_id: &UserId, mark: Mark) -> Result<bool> {
-        Ok(Mark(store::read_mark(tx, user_id).await?) == mark)
+        Ok(self.last_mark(tx, user_id).await? == mark)
     }
 
     /// Lets its connection go.

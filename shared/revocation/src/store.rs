@@ -60,15 +60,27 @@ pub(crate) async fn revoke_session(
     Ok(())
 }
 
-pub(crate) async fn require_refresh(
+/// Whether no other change was under way at `now`.
+pub(crate) async fn begin_change(
     db: impl PgExecutor<'_>,
     user_id: &UserId,
+    (now, until): (i64, i64),
+) -> Result<bool> {
+    let id = user_id.as_str();
+    let query = query_file!("../../queries/revocation/begin_change.sql", id, now, until);
+    Ok(query.execute(db).await?.rows_affected() == 1)
+}
+
+/// Whether it was still the one that is under way.
+pub(crate) async fn end_change(
+    db: impl PgExecutor<'_>,
+    user_id: &UserId,
+    until: i64,
     issued_from: i64,
-) -> Result<()> {
-    query_file!("../../queries/revocation/require_refresh.sql", user_id.as_str(), issued_from)
-        .execute(db)
-        .await?;
-    Ok(())
+) -> Result<bool> {
+    let id = user_id.as_str();
+    let query = query_file!("../../queries/revocation/end_change.sql", id, until, issued_from);
+    Ok(query.execute(db).await?.rows_affected() == 1)
 }
 
 /// What marks that it was written.

@@ -4,13 +4,10 @@ use proto::auth::v1::{
     CreateApiClientRequest, DeleteApiClientRequest, RotateApiClientSecretRequest, SignInRequest,
 };
 use serde_json::{Map, json};
-use tests::{App, keyed, world};
+use tests::{App, Person, keyed, world};
 
-#[tokio::test]
-async fn an_api_client_that_is_rotated_or_deleted_leaves_the_others_alone() {
-    let app = App::start().await;
-    let claims = Map::from_iter([("roles".to_owned(), json!(["admin"]))]);
-    let admin = app.stranger(Some(&world().issuer.id_token("root-admin", &claims)));
+/// Two API clients; the id of one, and what counts the other for as long as it is as it was.
+async fn two_clients(app: &App, admin: &Person) -> (String, String) {
     let made = async |name: &str| {
         let request = CreateApiClientRequest { display_name: name.to_owned(), scopes: Vec::new() };
         let made = admin.auth().create_api_client(keyed(request)).await.unwrap().into_inner();
@@ -21,12 +18,31 @@ async fn an_api_client_that_is_rotated_or_deleted_leaves_the_others_alone() {
         "select count(*) from mayfly_auth.api_client
          where api_client_id = '{other}' and rotate_time = create_time"
     );
+    assert_eq!(app.sql_count(&as_before).await, 1);
+    (one, as_before)
+}
 
-    let api_client_id = one.clone();
+fn admin(app: &App) -> Person {
+    let claims = Map::from_iter([("roles".to_owned(), json!(["admin"]))]);
+    app.stranger(Some(&world().issuer.id_token("root-admin", &claims)))
+}
+
+#[tokio::test]
+async fn an_api_client_that_is_rotated_leaves_the_others_alone() {
+    let app = App::start().await;
+    let admin = admin(&app);
+    let (api_client_id, as_before) = two_clients(&app, &admin).await;
     let rotate = RotateApiClientSecretRequest { api_client_id, grace_period: None };
     admin.auth().rotate_api_client_secret(keyed(rotate)).await.unwrap();
     assert_eq!(app.sql_count(&as_before).await, 1);
-    let delete = DeleteApiClientRequest { api_client_id: one };
+}
+
+#[tokio::test]
+async fn an_api_client_that_is_deleted_leaves_the_others_alone() {
+    let app = App::start().await;
+    let admin = admin(&app);
+    let (api_client_id, as_before) = two_clients(&app, &admin).await;
+    let delete = DeleteApiClientRequest { api_client_id };
     admin.auth().delete_api_client(keyed(delete)).await.unwrap();
     assert_eq!(app.sql_count(&as_before).await, 1);
     assert_eq!(app.sql_count("select count(*) from mayfly_auth.api_client").await, 1);

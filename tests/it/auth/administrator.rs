@@ -265,7 +265,8 @@ async fn roles_that_were_set_by_half_are_set_whole_by_asking_again() {
     let root = with_role(&app, "root-admin", "admin");
     let user_id = user();
     let outdated = format!(
-        "select count(*) from mayfly.revocation where user_id = '{user_id}' and issued_from > 0"
+        "select count(*) from mayfly.revocation
+         where user_id = '{user_id}' and issued_from > extract(epoch from now()) + 5"
     );
     // As if the process had ended once Firebase has them.
     app.sql(
@@ -279,9 +280,16 @@ async fn roles_that_were_set_by_half_are_set_whole_by_asking_again() {
     assert_eq!(cut.code(), Code::Unavailable, "{cut:?}");
     assert_eq!((events(&app, "roles_begun").await, events(&app, "roles_set").await), (1, 0));
     assert_eq!(roles(&root, &user_id).await.unwrap(), ["editor"]);
-    assert_eq!(app.sql_count(&outdated).await, 1, "what tokens of before say holds no longer");
+    assert_eq!(app.sql_count(&outdated).await, 1, "nor do tokens count that are made meanwhile");
 
     app.sql("drop trigger refuse on mayfly_auth.audit").await;
+    let refused = refusal(sets(&root, &user_id, &["editor"]).await);
+    assert_eq!(refused, (Code::Aborted, "CONFLICT".to_owned()), "it may be under way still");
+    // As half a minute later.
+    app.sql(&format!(
+        "update mayfly.revocation set issued_from = issued_from - 30 where user_id = '{user_id}'"
+    ))
+    .await;
     sets(&root, &user_id, &["editor"]).await.unwrap();
     assert_eq!((events(&app, "roles_begun").await, events(&app, "roles_set").await), (2, 1));
 }

@@ -27,7 +27,7 @@ async fn what_is_old_goes_and_nobody_waits_for_whoever_drops_it() {
     raw_sql("begin").execute(&mut other).await.unwrap();
     let adds = format!(
         "prepare adds as {statement}; execute adds('signed_in', 'nobody', null, null, null,
-         '018f4e9e-6c1a-7d3e-8a55-0242ac120002', null, now())"
+         '018f4e9e-6c1a-7d3e-8a55-0242ac120002', null, now(), null)"
     );
     raw_sql(AssertSqlSafe(adds)).execute(&mut other).await.unwrap();
 

@@ -121,6 +121,41 @@ async fn the_secret_before_is_good_for_its_grace_and_no_longer() {
 }
 
 #[tokio::test]
+async fn a_token_ends_with_the_secret_that_it_was_had_by() {
+    let clock = Clock::at(Clock::system().unix_secs());
+    let app = App::builder().clock(clock.clone()).start().await;
+    let admin = with_role(&app, "root-admin", "admin");
+    let (id, leaked) = create(&app).await;
+    let rotate = async |seconds| {
+        let grace_period = Some(Span { seconds, nanos: 0 });
+        let request = RotateApiClientSecretRequest { api_client_id: id.clone(), grace_period };
+        let answer = admin.auth().rotate_api_client_secret(keyed(request)).await.unwrap();
+        answer.into_inner().client_secret
+    };
+    let token = async |secret: &str| exchange(&app, &id, secret).await.unwrap().access_token;
+
+    // All of it is of one second: the time says nothing of which secret it was.
+    let of_leaked = token(&leaked).await;
+    let second = rotate(0).await;
+    let of_second = token(&second).await;
+    assert_eq!(validate(&app, &of_leaked).await, ValidateTokenResponse::default());
+    assert!(validate(&app, &of_second).await.active);
+
+    let third = rotate(60).await;
+    let of_third = token(&third).await;
+    clock.advance(Duration::from_secs(59));
+    let late = token(&second).await;
+    for token in [&of_second, &late, &of_third] {
+        assert!(validate(&app, token).await.active);
+    }
+    clock.advance(Duration::from_secs(1));
+    for token in [&of_second, &late] {
+        assert_eq!(validate(&app, token).await, ValidateTokenResponse::default());
+    }
+    assert!(validate(&app, &of_third).await.active);
+}
+
+#[tokio::test]
 async fn a_token_ends_with_its_time_and_with_its_client() {
     let clock = Clock::at(Clock::system().unix_secs());
     let app = App::builder().clock(clock.clone()).start().await;

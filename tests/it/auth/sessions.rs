@@ -82,6 +82,27 @@ async fn whoever_signs_out_is_out_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_revoked_on_one_machine_ends_no_sign_in_on_another_that_does_not_know() {
+    let app = App::start().await;
+    let other = App::builder().database(&app.database).with("REVOCATION_SECS_MAX", "30");
+    let other = other.start().await;
+    let [(stolen, _), (own, _)] = twice(&app, &account()).await;
+    let thief = other.stranger(stolen.token.as_deref());
+    let [current, old] = <[Session; 2]>::try_from(sessions(&thief).await).unwrap();
+    let request =
+        |session: &Session| RevokeSessionRequest { session_id: session.session_id.clone() };
+    own.auth().revoke_session(request(&old)).await.unwrap();
+
+    let revoked = unauthenticated("TOKEN_REVOKED");
+    assert_eq!(refusal(thief.auth().sign_out(SignOutRequest {}).await), revoked);
+    assert_eq!(refusal(thief.auth().revoke_session(request(&current)).await), revoked);
+    let all = thief.auth().revoke_all_sessions(RevokeAllSessionsRequest {}).await;
+    assert_eq!(refusal(all), revoked);
+    assert_eq!(sessions(&thief).await.len(), 1, "it does not know yet");
+    assert_eq!(sessions(&own).await, [Session { current: true, ..current }]);
+}
+
+#[tokio::test]
 async fn all_sessions_end_here_and_at_the_issuer() {
     let app = App::start().await;
     let email = account();

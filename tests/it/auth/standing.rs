@@ -6,9 +6,11 @@ use std::{
 };
 
 use proto::auth::v1::{
-    CreateApiClientRequest, GetRolesRequest, SetDisabledRequest, SetRolesRequest, WhoAmIRequest,
+    CreateApiClientRequest, DeleteApiClientRequest, GetRolesRequest, RotateApiClientSecretRequest,
+    SetDisabledRequest, SetRolesRequest, WhoAmIRequest,
 };
-use tests::{App, AppBuilder, Person, keyed, told, world};
+use sqlx::{Connection, raw_sql};
+use tests::{App, AppBuilder, Person, keyed, told, until, world};
 use tokio::join;
 use tonic::{Code, Request, Status};
 
@@ -63,6 +65,12 @@ async fn whoever_was_disabled_on_one_machine_changes_nothing_on_another_that_doe
         bob.auth().get_roles(request).await.map(drop)
     };
     reads().await.unwrap();
+    let request = || {
+        let (display_name, scopes) = ("Billing".to_owned(), Vec::new());
+        keyed(CreateApiClientRequest { display_name, scopes })
+    };
+    let made = root.auth().create_api_client(request()).await.unwrap().into_inner();
+    let api_client_id = made.api_client.unwrap().api_client_id;
     disables(&root, &bob_id).await.unwrap();
 
     let own = told(&enables(&bob, &bob_id).await.unwrap_err());
@@ -71,9 +79,12 @@ async fn whoever_was_disabled_on_one_machine_changes_nothing_on_another_that_doe
     assert_eq!(refusal(disables(&bob, &carol).await), revoked);
     assert_eq!(refusal(enables(&bob, &carol).await), revoked);
     assert_eq!(refusal(gives(&bob, &bob_id, "admin").await), revoked);
-    let (display_name, scopes) = ("Billing".to_owned(), Vec::new());
-    let request = keyed(CreateApiClientRequest { display_name, scopes });
-    assert_eq!(refusal(bob.auth().create_api_client(request).await), revoked);
+    assert_eq!(refusal(bob.auth().create_api_client(request()).await), revoked);
+    let rotate =
+        RotateApiClientSecretRequest { api_client_id: api_client_id.clone(), grace_period: None };
+    assert_eq!(refusal(bob.auth().rotate_api_client_secret(keyed(rotate)).await), revoked);
+    let delete = DeleteApiClientRequest { api_client_id };
+    assert_eq!(refusal(bob.auth().delete_api_client(keyed(delete)).await), revoked);
     assert!(is_disabled_here(&app, &bob_id).await && !is_disabled_here(&app, &carol).await);
     let by_bob = format!("select count(*) from mayfly_auth.audit where actor = 'person:{bob_id}'");
     assert_eq!(app.sql_count(&by_bob).await, 0);
@@ -127,6 +138,53 @@ async fn a_call_that_waits_for_firebase_while_its_caller_is_disabled_changes_not
     let (given, ()) = join!(gives(&bob, &carol, "admin"), bans);
     assert_eq!(refusal(given), revoked);
     assert_eq!(front.asked("accounts:update"), updates + 1, "the one that disables him");
+
+    enables(&root, &bob_id).await.unwrap();
+    let (updates, dave) = (front.asked("accounts:update"), user());
+    let mut held = front.holds("accounts:lookup");
+    let bans = async {
+        held.came().await;
+        // At once: nobody waits for long to hear that there is such an account.
+        let is_disabled = "update mayfly.revocation set is_disabled = true";
+        app.sql(&format!("{is_disabled} where user_id = '{bob_id}'")).await;
+        held.goes();
+    };
+    let (disabled, ()) = join!(disables(&bob, &dave), bans);
+    assert_eq!(refusal(disabled), revoked);
+    assert!(!is_disabled_here(&app, &dave).await);
+    assert_eq!(front.asked("accounts:update"), updates);
+}
+
+#[tokio::test]
+async fn of_two_who_disable_each_other_at_once_one_is_left() {
+    let app = App::start().await;
+    let (ada_id, bob_id) = (user(), user());
+    let (ada, bob) = (with_role(&app, &ada_id, "admin"), with_role(&app, &bob_id, "admin"));
+    // Each is held when it has asked and written, and before it is there for others to see.
+    app.sql(
+        "create function mayfly_auth.wait() returns trigger language plpgsql as
+         $$ begin perform pg_advisory_xact_lock(7); return new; end $$;
+         create trigger wait before insert on mayfly_auth.audit
+         for each row when (new.event = 'user_disabled') execute function mayfly_auth.wait()",
+    )
+    .await;
+    let mut gate = app.owner().await;
+    raw_sql("select pg_advisory_lock(7)").execute(&mut gate).await.unwrap();
+    let opens = async {
+        let waiting = "select count(*) from pg_locks
+            where locktype = 'advisory' and not granted
+            and database = (select oid from pg_database where datname = current_database())";
+        let limit = Duration::from_secs(8);
+        until("both have begun", limit, async || app.sql_count(waiting).await == 2).await;
+        gate.close().await.unwrap();
+    };
+    let (by_ada, by_bob, ()) = join!(disables(&ada, &bob_id), disables(&bob, &ada_id), opens);
+
+    let (refused, left) = if by_ada.is_ok() { (by_bob, &ada_id) } else { (by_ada, &bob_id) };
+    assert_eq!(refusal(refused), unauthenticated("TOKEN_REVOKED"));
+    assert!(!is_disabled_here(&app, left).await);
+    let disabled = "select count(*) from mayfly.revocation where is_disabled";
+    assert_eq!(app.sql_count(disabled).await, 1);
 }
 
 #[tokio::test]

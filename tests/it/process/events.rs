@@ -15,6 +15,7 @@ use proto::auth::v1::{
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
 use tests::{PROJECT, Person, keyed, world};
+use tokio::join;
 
 use crate::auth::front::Front;
 
@@ -128,6 +129,30 @@ impl Scene {
         }
     }
 
+    /// Roles that are given, and others by whoever may not call any more once Firebase has them.
+    async fn roles(&mut self, front: &Front) {
+        let email = self.account("has-roles");
+        let user_id = self.signs_in(&email).await.1.user_id;
+        let gives = async |admin: Person, role: &str| {
+            let (user_id, roles) = (user_id.clone(), vec![role.to_owned()]);
+            admin.auth().set_roles(SetRolesRequest { user_id, roles }).await
+        };
+        gives(self.admin(), "editor").await.unwrap();
+        let email = self.account("gives-roles");
+        let user_id = self.signs_in(&email).await.1.user_id;
+        let claims = Map::from_iter([("roles".to_owned(), json!(["admin"]))]);
+        let other = self.holder(&world().issuer.id_token(&user_id, &claims));
+        let mut held = front.holds("accounts:update");
+        let disables = async {
+            held.came().await;
+            let request = SetDisabledRequest { user_id, disabled: true };
+            self.admin().auth().set_disabled(request).await.unwrap();
+            held.goes();
+        };
+        let (outcome, ()) = join!(gives(other, "admin"), disables);
+        outcome.unwrap_err();
+    }
+
     async fn machines(&mut self) {
         let admin = self.admin();
         let (display_name, scopes) = ("Billing".to_owned(), Vec::new());
@@ -205,10 +230,8 @@ async fn every_event_is_a_row_and_a_line_and_neither_holds_a_secret() {
     let second =
         process((&database, &front), &world().service_account, &mut scene, async |scene| {
             let email = scene.account("later");
-            let (_, tokens) = scene.signs_in(&email).await;
-            let roles = vec!["editor".to_owned()];
-            let request = SetRolesRequest { user_id: tokens.user_id, roles };
-            scene.admin().auth().set_roles(request).await.unwrap();
+            scene.signs_in(&email).await;
+            scene.roles(&front).await;
             scene.standings().await;
         });
     let logged = first + &second.await;
@@ -217,6 +240,14 @@ async fn every_event_is_a_row_and_a_line_and_neither_holds_a_secret() {
     let rows: BTreeSet<_> = texts(&database, rows).await.into_iter().collect();
     assert!(names().len() >= 20, "{:?}", names());
     assert_eq!(rows, names(), "what the audit has, and what there is");
+    let roles = "select event || ' ' || array_to_string(roles, ' ') from mayfly_auth.audit
+        where roles is not null or event like 'roles%' order by create_time";
+    let roles = texts(&database, roles).await;
+    let (given, taken_back) = (
+        ["roles_begun editor", "roles_set editor"],
+        ["roles_begun admin", "roles_withdrawn admin", "roles_restored editor"],
+    );
+    assert_eq!(roles, [&given[..], &taken_back[..]].concat());
     let lines = lines(&logged);
     let text = |line: &Map<String, Value>, name: &str| Some(line.get(name)?.as_str()?.to_owned());
     let is_event =

@@ -58,8 +58,9 @@ async fn a_stream_ends_when_its_person_is_revoked_or_what_its_token_says_is_over
     office.revoke("ada", now() - 30).await;
     let (bob, later) = (&UserId::parse("bob").unwrap(), now() + 30);
     let Revoker { pool, revocations } = &office;
-    let work = |tx| async move { Ok(revocations.require_refresh(&tx, bob, later).await?) };
-    pool.transaction(work).await.unwrap();
+    let times = (now(), later);
+    let work = |tx| async move { Ok(revocations.begin_change(&tx, bob, times).await?) };
+    assert!(pool.transaction(work).await.unwrap());
 
     let ((revoked, first), (demoted, second)) = tokio::join!(end(revoked), end(demoted));
     unauthenticated(&revoked, "TOKEN_REVOKED");

@@ -25,7 +25,11 @@ pub(crate) const ACCESS_SECS: i64 = 600;
 const SECRET_PREFIX: &str = "mfs_";
 const ACCESS_PREFIX: &str = "mfa_";
 
-const ACCESS_VERSION: u8 = 1;
+/// Those of version 1 did not say by which secret they were had.
+const ACCESS_VERSION: u8 = 2;
+
+/// How much of a secret's hash an access token says: enough to tell one from the next.
+const MARK_BYTES: usize = 8;
 
 /// An API client.
 #[derive(Clone)]
@@ -39,6 +43,16 @@ pub(crate) struct ApiClient {
     pub(crate) previous_expire_time: DateTime<Utc>,
     pub(crate) create_time: DateTime<Utc>,
     pub(crate) rotate_time: DateTime<Utc>,
+}
+
+/// What an access token says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Access {
+    pub(crate) client: Uuid,
+    /// In seconds since 1970.
+    pub(crate) expires: i64,
+    /// By which secret it was had.
+    mark: [u8; MARK_BYTES],
 }
 
 /// A secret, which is shown once.
@@ -75,6 +89,23 @@ impl ApiClient {
             rotate_time: now,
         }
     }
+
+    /// Whether what was had by a secret is good: it is while the secret is.
+    pub(crate) fn takes(&self, access: &Access, now: DateTime<Utc>) -> bool {
+        let is = |kept: &[u8]| mark(kept) == access.mark;
+        is(&self.secret_hash) || (is(&self.previous_secret_hash) && now < self.previous_expire_time)
+    }
+}
+
+impl Access {
+    /// Had by `secret` of a client.
+    pub(crate) fn new(client: Uuid, secret: &str, expires: i64) -> Self {
+        Self { client, expires, mark: mark(&hash(secret)) }
+    }
+}
+
+fn mark(secret_hash: &[u8]) -> [u8; MARK_BYTES] {
+    secret_hash.first_chunk().copied().unwrap_or_default()
 }
 
 /// The client, if the secret is its own, or was until lately. Whether there is none or the secret is
@@ -118,8 +149,9 @@ pub(crate) fn signer(key: &[u8]) -> Signer {
 }
 
 /// Writes an access token.
-pub(crate) fn access_token(signer: &Signer, client: Uuid, expire_secs: i64) -> String {
-    let content = [&[ACCESS_VERSION], &expire_secs.to_be_bytes()[..], client.as_bytes()].concat();
+pub(crate) fn access_token(signer: &Signer, access: &Access) -> String {
+    let Access { client, expires, mark } = access;
+    let content = [&[ACCESS_VERSION], &expires.to_be_bytes()[..], mark, client.as_bytes()].concat();
     format!("{ACCESS_PREFIX}{}", signer.seal(&content))
 }
 
@@ -128,15 +160,16 @@ pub(crate) fn is_access_token(token: &str) -> bool {
     token.starts_with(ACCESS_PREFIX)
 }
 
-/// Whose an access token is, and until when it is good.
-pub(crate) fn of_access_token(signer: &Signer, token: &str, now_secs: i64) -> Option<(Uuid, i64)> {
+/// What an access token says, if its time is not over.
+pub(crate) fn of_access_token(signer: &Signer, token: &str, now_secs: i64) -> Option<Access> {
     let content = signer.open(token.strip_prefix(ACCESS_PREFIX)?)?;
     let (version, rest) = content.split_first()?;
-    let (expires, client) = rest.split_first_chunk::<8>()?;
+    let (expires, rest) = rest.split_first_chunk::<8>()?;
+    let (mark, client) = rest.split_first_chunk::<MARK_BYTES>()?;
     let expires = i64::from_be_bytes(*expires);
     let is_good = *version == ACCESS_VERSION && now_secs < expires;
     let client = Uuid::from_slice(client).ok()?;
-    is_good.then_some((client, expires))
+    is_good.then_some(Access { client, expires, mark: *mark })
 }
 
 impl From<ApiClient> for v1::ApiClient {
@@ -196,11 +229,28 @@ mod tests {
     }
 
     #[test]
+    fn an_access_token_is_good_while_the_secret_is_that_it_was_had_by() {
+        let [one, two, three] = [1, 2, 3].map(|chance| Secret::of([chance; 32]));
+        let mut client = ApiClient::new("billing", &[], &one, at(100));
+        let takes = |client: &ApiClient, secret: &Secret, secs| {
+            client.takes(&Access::new(Uuid::from_u128(7), &secret.show(), 1000), at(secs))
+        };
+        assert!(takes(&client, &one, 100) && !takes(&client, &two, 100));
+        client.previous_secret_hash = std::mem::replace(&mut client.secret_hash, two.hash());
+        client.previous_expire_time = at(110);
+        assert!(takes(&client, &two, 100) && takes(&client, &one, 109));
+        assert!(!takes(&client, &one, 110));
+        client.previous_secret_hash = std::mem::replace(&mut client.secret_hash, three.hash());
+        assert!(takes(&client, &two, 109) && !takes(&client, &one, 109));
+    }
+
+    #[test]
     fn an_access_token_is_good_for_its_time_and_under_its_key() {
         let (signer, id) = (signer(b"key"), Uuid::from_u128(7));
-        let token = access_token(&signer, id, 1000);
+        let access = Access::new(id, "mfs_one", 1000);
+        let token = access_token(&signer, &access);
         assert!(is_access_token(&token));
-        assert_eq!(of_access_token(&signer, &token, 999), Some((id, 1000)));
+        assert_eq!(of_access_token(&signer, &token, 999), Some(access));
         assert_eq!(of_access_token(&signer, &token, 1000), None);
         assert_eq!(of_access_token(&self::signer(b"other"), &token, 999), None);
         assert_eq!(of_access_token(&signer, "mfa_", 0), None);

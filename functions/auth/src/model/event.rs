@@ -43,6 +43,11 @@ pub(crate) enum What {
     RolesBegun,
     /// Somebody has other roles.
     RolesSet,
+    /// Somebody has them at Firebase, and must not: who gave them may not any more, or somebody else
+    /// has begun to give others meanwhile.
+    RolesWithdrawn,
+    /// They have those of before again.
+    RolesRestored,
     /// Somebody may not call any more.
     UserDisabled,
     /// Firebase is about to let somebody sign in again, and may do so although nothing follows.
@@ -69,6 +74,8 @@ pub(crate) struct Event {
     /// The keyed hash of an address, where no more is known.
     pub(crate) subject: Option<Vec<u8>>,
     pub(crate) api_client_id: Option<Uuid>,
+    /// The roles that the person was to have.
+    pub(crate) roles: Option<Vec<String>>,
 }
 
 impl What {
@@ -93,6 +100,8 @@ impl What {
             Self::SessionsRevokedLater => "sessions_revoked_later",
             Self::RolesBegun => "roles_begun",
             Self::RolesSet => "roles_set",
+            Self::RolesWithdrawn => "roles_withdrawn",
+            Self::RolesRestored => "roles_restored",
             Self::UserDisabled => "user_disabled",
             Self::UserEnableBegun => "user_enable_begun",
             Self::UserEnabled => "user_enabled",
@@ -108,16 +117,25 @@ impl What {
 impl Event {
     /// Something that concerns a person.
     pub(crate) fn of_person(what: What, user_id: &UserId) -> Self {
-        Self { what, user_id: Some(user_id.clone()), subject: None, api_client_id: None }
+        Self { user_id: Some(user_id.clone()), ..Self::of(what) }
+    }
+
+    /// Something that concerns the roles of a person.
+    pub(crate) fn of_roles(what: What, user_id: &UserId, roles: &[String]) -> Self {
+        Self { roles: Some(roles.to_vec()), ..Self::of_person(what, user_id) }
     }
 
     /// Something that concerns whoever has an address.
     pub(crate) fn of_subject(what: What, hash: &[u8]) -> Self {
-        Self { what, user_id: None, subject: Some(hash.to_vec()), api_client_id: None }
+        Self { subject: Some(hash.to_vec()), ..Self::of(what) }
     }
 
     /// Something that concerns an API client.
     pub(crate) fn of_api_client(what: What, id: Uuid) -> Self {
-        Self { what, user_id: None, subject: None, api_client_id: Some(id) }
+        Self { api_client_id: Some(id), ..Self::of(what) }
+    }
+
+    fn of(what: What) -> Self {
+        Self { what, user_id: None, subject: None, api_client_id: None, roles: None }
     }
 }

@@ -19,7 +19,7 @@ use super::{Answer, AuthService, Event, What};
 use crate::{
     model::{
         self,
-        api_client::{self, ACCESS_SECS, ApiClient, SECRET_BYTES, Secret},
+        api_client::{self, ACCESS_SECS, Access, ApiClient, SECRET_BYTES, Secret},
         attempt::Kind,
     },
     store,
@@ -129,8 +129,9 @@ impl AuthService {
 
         let signer = api_client::signer(&key);
         let expires = self.context.clock.unix_secs() + ACCESS_SECS;
+        let access = Access::new(id, &client_secret, expires);
         Ok(Response::new(ExchangeApiKeyResponse {
-            access_token: api_client::access_token(&signer, id, expires),
+            access_token: api_client::access_token(&signer, &access),
             expire_time: Some(model::second(expires)),
             scopes: client.scopes,
         }))

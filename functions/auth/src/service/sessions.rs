@@ -52,7 +52,7 @@ impl AuthService {
         let (call, auth_time) = (&call, auth_time(&call)?);
 
         let sign_out = |tx: Tx| async move {
-            store::lock_person(&tx, &call.user_id).await?;
+            self.may_still(&tx, call).await?;
             self.end(&tx, call, (auth_time, What::SignedOut)).await
         };
         self.context.pool.transaction(sign_out).await?;
@@ -68,7 +68,7 @@ impl AuthService {
         let (call, session_id) = (&call, &session_id);
 
         let revoke = |tx: Tx| async move {
-            store::lock_person(&tx, &call.user_id).await?;
+            self.may_still(&tx, call).await?;
             let session = store::lock_session(&tx, &call.user_id, session_id).await?;
             let session = session.ok_or(Reason::NotFound)?;
             self.end(&tx, call, (session.auth_time, What::SessionRevoked)).await
@@ -115,7 +115,7 @@ impl AuthService {
     async fn end_all(&self, call: &SignedIn, valid_from: i64) -> Result<(), Fault> {
         let user_id = &call.user_id;
         let end = |tx: Tx| async move {
-            store::lock_person(&tx, user_id).await?;
+            self.may_still(&tx, call).await?;
             store::revoke_sessions(&tx, user_id, (0, valid_from - 1), self.now()).await?;
             self.context.revocations.revoke(&tx, user_id, valid_from).await?;
             if self.toolkit.has_admin() {

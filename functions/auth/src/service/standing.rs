@@ -42,7 +42,7 @@ impl AuthService {
         self.may_begin(call).await?;
         self.is_somebody(call, of).await?;
         let disable = |tx: Tx| async move {
-            self.may_still(&tx, call).await?;
+            self.may_say(&tx, call, of).await?;
             let mark = self.context.revocations.disable(&tx, of).await?;
             self.note(&tx, call, Event::of_person(What::UserDisabled, of)).await?;
             Ok(mark)
@@ -75,7 +75,7 @@ impl AuthService {
     /// otherwise, and nobody would come to the end of it.
     async fn enable(&self, call: &SignedIn, of: &UserId) -> Result<(), Fault> {
         let begin = |tx: Tx| async move {
-            self.may_still(&tx, call).await?;
+            self.may_say(&tx, call, of).await?;
             let mark = self.context.revocations.mark(&tx, of).await?;
             self.note(&tx, call, Event::of_person(What::UserEnableBegun, of)).await?;
             Ok(mark)
@@ -86,7 +86,7 @@ impl AuthService {
             return Ok(told?);
         }
         let enable = |tx: Tx| async move {
-            self.may_still(&tx, call).await?;
+            self.may_say(&tx, call, of).await?;
             if !self.context.revocations.enable(&tx, of, mark).await? {
                 return Ok(false);
             }
@@ -102,6 +102,6 @@ impl AuthService {
 
 /// Somebody else has begun to say of the person how they stand, and Firebase may have heard them
 /// before us or after us. Whoever asks again settles it.
-fn contradicted() -> Fault {
+pub(super) fn contradicted() -> Fault {
     Reason::Conflict.into()
 }

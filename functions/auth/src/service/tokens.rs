@@ -58,19 +58,21 @@ impl AuthService {
         }
     }
 
-    /// Whose an access token is, if it is good and its client is still there.
+    /// Whose an access token is, if it is good, its client is still there, and the secret that it was
+    /// had by is good.
     async fn of_api_client(&self, token: &str) -> Result<Option<ValidateTokenResponse>, Fault> {
         let signer = api_client::signer(&self.context.pool.secret("auth_access").await?);
         let now_secs = self.context.clock.unix_secs();
-        let Some((id, expires)) = api_client::of_access_token(&signer, token, now_secs) else {
+        let Some(access) = api_client::of_access_token(&signer, token, now_secs) else {
             return Ok(None);
         };
-        let client = store::get_api_client(&self.context.pool, id).await?;
+        let client = store::get_api_client(&self.context.pool, access.client).await?;
+        let client = client.filter(|client| client.takes(&access, self.now()));
         Ok(client.map(|client| ValidateTokenResponse {
             active: true,
             api_client_id: client.id,
             scopes: client.scopes,
-            expire_time: Some(model::second(expires)),
+            expire_time: Some(model::second(access.expires)),
             ..Default::default()
         }))
     }

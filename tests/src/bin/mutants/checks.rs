@@ -19,9 +19,11 @@ enum Without {
     Never,
     /// Another text.
     Text(&'static str),
+    /// Nothing, where what follows begins so.
+    Before(&'static str),
 }
 
-use Without::{Never, Text};
+use Without::{Before, Never, Text};
 
 const AUTHENTICATE: &str = "shared/layers/src/authenticate.rs";
 const TOKEN: &str = "shared/identity/src/token.rs";
@@ -33,6 +35,14 @@ const TICKET: &str = "shared/ticket/src/lib.rs";
 const PAGE: &str = "shared/page/src/lib.rs";
 const CURSOR: &str = "shared/changes/src/cursor.rs";
 const ANSWER: &str = "shared/database/src/answer.rs";
+const STAND: &str = "functions/auth/src/service/standing.rs";
+const ROLES: &str = "functions/auth/src/service/roles.rs";
+const SESSIONS: &str = "functions/auth/src/service/sessions.rs";
+const API_CLIENTS: &str = "functions/auth/src/service/api_clients.rs";
+
+/// How whoever calls is asked for again, in the transaction that writes.
+const MAY_STILL: &str = "self.may_still(&tx, call).await?;";
+const MAY_SAY: &str = "self.may_say(&tx, call, of).await?;";
 
 /// Every check. A condition begins with its `if`.
 pub(crate) const CHECKS: &[Check] = &[
@@ -87,10 +97,33 @@ pub(crate) const CHECKS: &[Check] = &[
     of(SERVICE, "if rules.expired(expire, now)", Never),
     of("shared/identity/src/verifier.rs", "if visit.callee.as_str() != callee", Never),
     // Whose token counts no longer.
-    of(STANDING, "self.is_disabled\n", Text("false\n")),
+    of(STANDING, "if self.is_disabled", Never),
     of(STANDING, "person.auth_time < self.valid_from", Text("false")),
     of(STANDING, "over.contains(&person.auth_time)", Text("over.is_empty()")),
     of(STANDING, "if person.issue_time < self.issued_from", Never),
+    // Who may still call when it is written what they want. Where that is asked for before Firebase
+    // is asked for anything, it is asked for again.
+    of(STAND, MAY_SAY, Before("let mark = self.context.revocations.disable(")),
+    of(STAND, MAY_SAY, Before("let mark = self.context.revocations.mark(")),
+    of(STAND, MAY_SAY, Before("if !self.context.revocations.enable(")),
+    of(ROLES, MAY_SAY, Before("// What was read is what is put back")),
+    of(ROLES, "self.refusal(&tx, call).await?", Text("None::<Fault>")),
+    of(SESSIONS, MAY_STILL, Before("self.end(&tx, call, (auth_time")),
+    of(SESSIONS, MAY_STILL, Before("let session = store::lock_session(")),
+    of(SESSIONS, MAY_STILL, Before("store::revoke_sessions(")),
+    of(API_CLIENTS, MAY_STILL, Before("let secret = secret()?;")),
+    of(API_CLIENTS, MAY_STILL, Before("let (secret, now) = ")),
+    of(API_CLIENTS, MAY_STILL, Before("if !store::delete_api_client(")),
+    of(
+        "functions/auth/src/service.rs",
+        "store::lock_person(tx, id).await?;",
+        Text("let _id = id;"),
+    ),
+    of(
+        "functions/auth/src/service/tokens.rs",
+        "|client| client.takes(",
+        Text("|client| !client.id.is_empty() || client.takes("),
+    ),
     // What page tokens and cursors are bound to.
     of(TICKET, "hmac::verify(&self.key, &self.signed(&content), &tag).ok()?;", Text("")),
     of(
@@ -125,12 +158,18 @@ impl Check {
     pub(crate) fn taken_away(&self, root: &Path) -> Mutant {
         let Self { path, from, to } = *self;
         let text = fs::read_to_string(root.join(path)).expect("a source of ours");
-        assert!(text.contains(from), "{path} no longer has {from:?}");
+        let after = |at: usize| text.split_at(at + from.len()).1.trim_start();
+        let is_it = |at: usize| !matches!(to, Before(next) if !after(at).starts_with(next));
+        let found = text.match_indices(from).find(|(at, _)| is_it(*at));
+        let (at, _) = found.unwrap_or_else(|| panic!("{path} no longer has {from:?} {to:?}"));
         let (to, name) = match to {
             Never => (from.replacen("if ", "if false && ", 1), format!("{path}: never {from}")),
             Text("") => (String::new(), format!("{path}: without {}", from.trim())),
+            Before(next) => (String::new(), format!("{path}: without {from} before {next}")),
             Text(to) => (to.to_owned(), format!("{path}: {} for {}", to.trim(), from.trim())),
         };
-        Mutant { name, path: path.to_owned(), text: text.replacen(from, &to, 1) }
+        let (before, rest) = text.split_at(at);
+        let text = [before, &to, rest.split_at(from.len()).1].concat();
+        Mutant { name, path: path.to_owned(), text }
     }
 }
