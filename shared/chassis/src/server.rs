@@ -24,6 +24,7 @@ use crate::{
     connection::Connections,
     health::Liveness,
     internal::Internal,
+    owed::hurry,
     reflection::Reflection,
     services::Services,
     watchdog::{BEAT_EVERY, Pulse, Pulses},
@@ -141,6 +142,7 @@ impl Server {
         let Pulses { runtime, accepting } = pulses;
         let beating = connections.end.clone().run_until_cancelled_owned(beat(runtime.clone()));
         tasks.spawn(beating);
+        tasks.spawn(connections.end.clone().run_until_cancelled_owned(hurry()));
         let open = TaskTracker::new();
         let accepting = accept(public, connections.clone(), open.clone(), accepting);
         let ended = tokio::select! {
