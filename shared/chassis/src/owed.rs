@@ -18,8 +18,8 @@ use crate::guard::Blocked;
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 const HURRY: Duration = Duration::from_secs(1);
 
-/// What a stream costs beside its bytes until its first piece is written: a task, and h2's state.
-/// So counted, about 4,000 answers may wait, however short they are.
+/// What a stream counts for beside its bytes until its first piece is written, which is more than
+/// its task and its state in h2 cost: about 4,000 answers may wait, however short they are.
 pub(crate) const STREAM_BYTES: usize = 16 * 1024;
 
 static ALL: All = All::new();
