@@ -193,13 +193,16 @@ impl Connections {
     where
         C: Future<Output = hyper::Result<()>>,
     {
-        let mut moved = Instant::now();
+        let (mut moved, idle_max) = (Instant::now(), self.limits.body_idle_max);
         loop {
             // What a client sent before it knew may begin a call when the last is over.
             if !life.calls.is_empty() {
                 tokio::select! {
                     outcome = &mut connection => return Some(outcome),
                     () = life.calls.wait() => moved = Instant::now(),
+                    // It was told to go, and one call that lives on is no reason to keep for it
+                    // what it does not take.
+                    () = life.owed.stuck(idle_max, &life.blocked) => return None,
                 }
             }
             let gone = life.owed.gone();
@@ -210,7 +213,8 @@ impl Connections {
                 moved = Instant::now();
             }
             // An answer is queued when its call is over, and a slow client has yet to take it.
-            let is_taken = !life.owed.is_empty() && moved.elapsed() < self.limits.body_idle_max;
+            let patience = life.owed.patience(idle_max);
+            let is_taken = !life.owed.is_empty() && moved.elapsed() < patience;
             // `guard` knows how long it waits for the peer's machine.
             let is_waited_for = is_taken || life.blocked.get() || !life.calls.is_empty();
             // Who does not answer, or has sent half a head, is left.

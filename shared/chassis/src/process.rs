@@ -14,6 +14,8 @@ use telemetry::logs;
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
+    task::spawn_blocking,
+    time::Instant,
 };
 
 use crate::{
@@ -24,6 +26,7 @@ use crate::{
 };
 
 /// Exit codes, as sysexits.h names them.
+const EX_OK: u8 = 0;
 const EX_USAGE: u8 = 64;
 const EX_UNAVAILABLE: u8 = 69;
 pub(crate) const EX_SOFTWARE: u8 = 70;
@@ -32,8 +35,12 @@ const EX_CONFIG: u8 = 78;
 /// Threads beside the runtime's own: a watchdog, a log, and a few that look up names or read files.
 const THREADS_BESIDE: usize = 6;
 
-/// How long the runtime may take to let go of its last threads.
+/// How long the runtime may take to let go of its last threads, and the log to write its last lines.
 const RUNTIME_END_MAX: Duration = Duration::from_millis(500);
+const FLUSH_MAX: Duration = Duration::from_millis(500);
+
+/// How long after a drain's hard end the process is over, or after whatever else ends it.
+const OVER_MAX: Duration = Duration::from_secs(1);
 
 /// Runs one function until it is told to stop, then drains it.
 pub fn run<A, B: Build<A>>(name: &'static str, build: B) -> ExitCode {
@@ -45,13 +52,39 @@ pub fn run_all(name: &'static str, functions: Vec<Function>) -> ExitCode {
     // Two crypto libraries may be compiled in; this is the one. A second call keeps the first.
     let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let outcome = try_run(name, functions);
-    logs::flush();
+    logs::flush(outcome.as_ref().map_or(FLUSH_MAX, End::flush_max));
     match outcome {
-        Ok(code) => code,
+        Ok(end) => end.code.into(),
         Err(Stop { code, told }) => {
             tell_error(&format!("{name}: {told}"));
             ExitCode::from(code)
         }
+    }
+}
+
+/// How a process ends, and when it has to be over.
+struct End {
+    code: u8,
+    by: Instant,
+}
+
+impl End {
+    /// With this code, now.
+    fn with(code: u8) -> Self {
+        Self { code, by: Instant::now() + OVER_MAX }
+    }
+
+    /// What the runtime may have of the time that is left: half of it is the log's.
+    fn runtime_max(&self) -> Duration {
+        (self.left() / 2).min(RUNTIME_END_MAX)
+    }
+
+    fn flush_max(&self) -> Duration {
+        self.left().min(FLUSH_MAX)
+    }
+
+    fn left(&self) -> Duration {
+        self.by.duration_since(Instant::now())
     }
 }
 
@@ -73,7 +106,7 @@ impl Stop {
     }
 }
 
-fn try_run(name: &'static str, functions: Vec<Function>) -> Result<ExitCode, Stop> {
+fn try_run(name: &'static str, functions: Vec<Function>) -> Result<End, Stop> {
     let command = Command::parse(arguments()).map_err(|told| Stop { code: EX_USAGE, told })?;
     match command {
         Command::Help => tell(&help(name, functions)),
@@ -83,21 +116,41 @@ fn try_run(name: &'static str, functions: Vec<Function>) -> Result<ExitCode, Sto
             tell("the settings are good");
         }
         Command::Serve | Command::Migrate => {
-            let (settings, functions) = settings(functions)?;
             let runtime = runtime()?;
-            logs::start(&settings.logs).map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
-            layers::install_hook();
-            let outcome = runtime.block_on(async {
-                match command {
-                    Command::Migrate => migrate(&settings).await,
-                    _ => serve(name, settings, functions).await,
-                }
-            });
-            runtime.shutdown_timeout(RUNTIME_END_MAX);
+            let outcome = runtime.block_on(start(name, command, functions));
+            let end_max = outcome.as_ref().map_or(RUNTIME_END_MAX, End::runtime_max);
+            runtime.shutdown_timeout(end_max);
             return outcome;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(End::with(EX_OK))
+}
+
+/// Reads the settings, and does what was asked for. Signals are listened to before anything else: to
+/// the first process of a container one that nobody handles is none.
+async fn start(
+    name: &'static str,
+    command: Command,
+    functions: Vec<Function>,
+) -> Result<End, Stop> {
+    let mut signals = Signals::listen().map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
+    // Files may be slow, which is no reason not to listen.
+    let reading = spawn_blocking(|| settings(functions));
+    let (settings, functions) = tokio::select! {
+        biased;
+        code = signals.next() => return Ok(End::with(match command {
+            Command::Migrate => code,
+            // Nothing was under way.
+            _ => EX_OK,
+        })),
+        read = reading => read.map_err(|error| Stop::new(EX_SOFTWARE, &error))??,
+    };
+    logs::start(&settings.logs).map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
+    layers::install_hook();
+    match command {
+        Command::Migrate => migrate(&settings, signals).await,
+        _ => serve(name, settings, functions, signals).await,
+    }
 }
 
 /// What was asked for. What is no text is no command either, and is told so.
@@ -142,15 +195,14 @@ fn have_threads(count: usize) -> io::Result<()> {
     })
 }
 
-async fn migrate(settings: &Settings) -> Result<ExitCode, Stop> {
-    let mut signals = Signals::listen(None).map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
+async fn migrate(settings: &Settings, mut signals: Signals) -> Result<End, Stop> {
     tokio::select! {
         // Leaving drops the session, and with it the lock and the migration under way.
-        code = signals.next() => Ok(ExitCode::from(code)),
+        code = signals.next() => Ok(End::with(code)),
         outcome = schema::migrate(settings.database.direct_url.expose()) => match outcome {
             Ok(applied) => {
                 tracing::info!(applied, "the schema is up to date");
-                Ok(ExitCode::SUCCESS)
+                Ok(End::with(EX_OK))
             }
             // The database is not the one that this binary is for, or is broken by hand.
             Err(error) if error.is_mismatch() => Err(Stop::new(EX_CONFIG, &error)),
@@ -163,9 +215,9 @@ async fn serve(
     name: &'static str,
     settings: Settings,
     functions: Vec<Ready>,
-) -> Result<ExitCode, Stop> {
-    let mut signals =
-        Signals::listen(settings.tls.clone()).map_err(|error| Stop::new(EX_SOFTWARE, &error))?;
+    mut signals: Signals,
+) -> Result<End, Stop> {
+    signals.tls.clone_from(&settings.tls);
     warn_of_emulator();
     let server = Server::bind(&settings, functions, &Clock::system())
         .map_err(|error| Stop::new(EX_UNAVAILABLE, &error))?;
@@ -180,25 +232,28 @@ async fn serve(
     });
     tokio::pin!(serving);
     let code = tokio::select! {
-        _ended = &mut serving => return Ok(ExitCode::SUCCESS),
-        code = signals.next() => {
-            tracing::info!(drain_secs_max = settings.limits.drain_max.as_secs(), "draining");
-            drop(stop);
-            code
-        }
+        _ended = &mut serving => return Ok(End::with(EX_OK)),
+        code = signals.next() => code,
     };
-    tokio::select! {
-        ended = serving => Ok(match ended {
-            Ended::Drained => {
-                tracing::info!("drained");
-                ExitCode::SUCCESS
-            }
-            // What was under way was ended by the signal after all.
-            Ended::Cut => ExitCode::from(code),
-        }),
+    let drain_max = settings.limits.drain_max;
+    let over_by = Instant::now() + drain_max + OVER_MAX;
+    tracing::info!(drain_secs_max = drain_max.as_secs(), "draining");
+    drop(stop);
+    let ended = tokio::select! {
+        ended = serving => ended,
         // The second signal means now.
-        code = signals.next() => Ok(ExitCode::from(code)),
-    }
+        code = signals.next() => return Ok(End::with(code)),
+    };
+    let mut end = End::with(match ended {
+        Ended::Drained => {
+            tracing::info!("drained");
+            EX_OK
+        }
+        // What was under way was ended by the signal after all.
+        Ended::Cut => code,
+    });
+    end.by = end.by.min(over_by);
+    Ok(end)
 }
 
 /// Other servers take unsigned tokens when this is set; whoever set it should know that we do not.
@@ -219,12 +274,12 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen(tls: Option<Tls>) -> io::Result<Self> {
+    fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
-            tls,
+            tls: None,
         })
     }
 
@@ -260,4 +315,24 @@ fn tell(text: &str) {
 /// Tells what is wrong where there may be no log, and perhaps nobody who reads this either.
 pub(crate) fn tell_error(text: &str) {
     let _is_read = writeln!(stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_runtime_and_the_log_share_what_a_drain_has_left() {
+        const LEFT: Duration = Duration::from_millis(400);
+        let end = End { code: EX_OK, by: Instant::now() + LEFT };
+        assert_eq!(end.runtime_max(), LEFT / 2);
+        advance(LEFT / 2).await;
+        assert_eq!(end.flush_max(), LEFT / 2);
+        advance(LEFT).await;
+        assert_eq!((end.runtime_max(), end.flush_max()), (Duration::ZERO, Duration::ZERO));
+        let in_time = End::with(EX_OK);
+        assert_eq!((in_time.runtime_max(), in_time.flush_max()), (RUNTIME_END_MAX, FLUSH_MAX));
+    }
 }

@@ -24,6 +24,7 @@ use crate::{
     connection::Connections,
     health::Liveness,
     internal::Internal,
+    owed::hurry,
     reflection::Reflection,
     services::Services,
     watchdog::{BEAT_EVERY, Pulse, Pulses},
@@ -41,10 +42,10 @@ const CROSSING_MAX: Duration = Duration::from_secs(1);
 /// How long calls that are cut may take for their last word.
 const LAST_WORD_MAX: Duration = Duration::from_millis(250);
 
-/// How long what is left may take to close once the last call is over; and once the drain's hard
-/// end has come, which has waited long enough: the process is over a second after it.
+/// How long what is left may take to close once the last call is over; and how long after the
+/// drain's hard end at most, the last words included: the process is over a second after that.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
-const CLOSE_LATE_MAX: Duration = Duration::from_millis(250);
+const CLOSE_LATE_MAX: Duration = Duration::from_millis(500);
 
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -143,11 +144,14 @@ impl Server {
         let Pulses { runtime, accepting } = pulses;
         let beating = connections.end.clone().run_until_cancelled_owned(beat(runtime.clone()));
         tasks.spawn(beating);
+        tasks.spawn(connections.end.clone().run_until_cancelled_owned(hurry()));
         let open = TaskTracker::new();
         let accepting = accept(public, connections.clone(), open.clone(), accepting);
-        let ended = tokio::select! {
+        let (ended, hard_end) = tokio::select! {
             // Neither ends before it is told to; what they do meanwhile is done here.
-            ((), ()) = async { tokio::join!(accepting, operators) } => Ended::Drained,
+            ((), ()) = async { tokio::join!(accepting, operators) } => {
+                (Ended::Drained, Instant::now())
+            }
             ended = drain(stop, &connections, (&open, &begun), &cut) => ended,
         };
         runtime.stop();
@@ -158,12 +162,9 @@ impl Server {
             tasks.close();
             tasks.wait().await;
         };
-        let close_max = match ended {
-            Ended::Drained => CLOSE_MAX,
-            Ended::Cut => CLOSE_LATE_MAX,
-        };
+        let close_by = (Instant::now() + CLOSE_MAX).min(hard_end + CLOSE_LATE_MAX);
         // Whatever is left has had its time.
-        let _outcome = timeout(close_max, closing).await;
+        let _outcome = timeout_at(close_by, closing).await;
         ended
     }
 }
@@ -178,13 +179,13 @@ async fn beat(pulse: Pulse) {
 }
 
 /// Waits for `stop`, tells everybody, and waits for the calls under way and for what they have begun,
-/// but not for ever.
+/// but not for ever: how that ended, and when its hard end is.
 async fn drain(
     stop: impl Future<Output = ()>,
     connections: &Connections,
     (open, begun): (&TaskTracker, &TaskTracker),
     cut: &CancellationToken,
-) -> Ended {
+) -> (Ended, Instant) {
     stop.await;
     let hard_end = Instant::now() + connections.limits.drain_max;
     connections.liveness.drain();
@@ -203,7 +204,7 @@ async fn drain(
         let _outcome = timeout(LAST_WORD_MAX, open.wait()).await;
     }
     connections.end.cancel();
-    if is_whole { Ended::Drained } else { Ended::Cut }
+    (if is_whole { Ended::Drained } else { Ended::Cut }, hard_end)
 }
 
 impl Parts {

@@ -23,7 +23,7 @@ use tokio_util::{
 };
 use tonic::{Status, body::Body};
 
-use crate::owed::{Debt, Owed};
+use crate::owed::{Debt, Owed, STREAM_BYTES};
 
 /// Streams of one connection that may be ended so within a while; who does it more often means it.
 const STALLS_MAX: u32 = 10;
@@ -106,6 +106,8 @@ pub(crate) struct Answer {
     owed: Owed,
     /// What of it is held here.
     held: Held,
+    /// What its first piece costs beside its bytes.
+    stream_bytes: usize,
     /// The call is under way until it is sent.
     _call: Option<TaskTrackerToken>,
 }
@@ -119,7 +121,9 @@ pub(crate) struct Piece {
 impl Answer {
     /// An answer whose pieces are `owed`.
     pub(crate) fn new(body: Body, owed: Owed, call: Option<TaskTrackerToken>) -> Self {
-        Self { body, left: Bytes::new(), owed, held: Owed::none_held(), _call: call }
+        let held = owed.none_held();
+        let (left, stream_bytes) = (Bytes::new(), STREAM_BYTES);
+        Self { body, left, owed, held, stream_bytes, _call: call }
     }
 
     fn hold(&mut self, data: Bytes) {
@@ -133,7 +137,8 @@ impl Answer {
         if self.left.is_empty() {
             self.owed.hold(&mut self.held, 0);
         }
-        Frame::data(Piece { bytes, _owed: self.owed.add() })
+        let cost = bytes.len() + std::mem::take(&mut self.stream_bytes);
+        Frame::data(Piece { bytes, _owed: self.owed.add(cost) })
     }
 }
 

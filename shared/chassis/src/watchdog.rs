@@ -71,17 +71,35 @@ impl Silence {
     }
 }
 
+/// Everything that is watched, by what it is called.
+struct Watch([(&'static str, Pulse, Silence); 2]);
+
+impl Watch {
+    fn over(pulses: Pulses) -> Self {
+        let watched = [("the runtime", pulses.runtime), ("the accept loop", pulses.accepting)];
+        Self(watched.map(|(what, pulse)| (what, pulse, Silence::default())))
+    }
+
+    /// What has stood still for too long by now. All are looked at.
+    fn look(&mut self) -> Option<&'static str> {
+        let mut still = None;
+        for (what, pulse, silence) in &mut self.0 {
+            if silence.look(pulse) {
+                still = Some(*what);
+            }
+        }
+        still
+    }
+}
+
 /// Watches for as long as the process runs. Fails where the process may have no more threads.
 pub(crate) fn start(name: &'static str, pulses: Pulses) -> io::Result<()> {
-    let watched = [("the runtime", pulses.runtime), ("the accept loop", pulses.accepting)];
+    let mut all = Watch::over(pulses);
     let watch = move || {
-        let mut silences = watched.map(|(what, pulse)| (what, pulse, Silence::default()));
         loop {
             thread::sleep(BEAT_EVERY);
-            for (what, pulse, silence) in &mut silences {
-                if silence.look(pulse) {
-                    end(name, what);
-                }
+            if let Some(what) = all.look() {
+                end(name, what);
             }
         }
     };
@@ -140,5 +158,19 @@ mod tests {
         let pulse = Pulse::default();
         pulse.stop();
         assert_eq!(looks(&pulse, |_look| ()), None);
+    }
+
+    #[test]
+    fn each_half_of_a_server_is_missed_while_the_other_goes_on() {
+        let missed_beside = |beating: fn(&Pulses) -> &Pulse| {
+            let pulses = Pulses::default();
+            let mut watch = Watch::over(pulses.clone());
+            (0..2 * LOOKS_MAX).find_map(|_look| {
+                beating(&pulses).beat();
+                watch.look()
+            })
+        };
+        assert_eq!(missed_beside(|pulses| &pulses.runtime), Some("the accept loop"));
+        assert_eq!(missed_beside(|pulses| &pulses.accepting), Some("the runtime"));
     }
 }

@@ -8,6 +8,7 @@ use std::{
     collections::VecDeque,
     io::{self, ErrorKind},
     pin::Pin,
+    sync::atomic::{AtomicUsize, Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -31,6 +32,13 @@ use crate::{
 const UNFINISHED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 static UNFINISHED: Total = Total::new();
+
+/// Requests that wait for their clients, of all connections. Each may keep a little uncounted, and
+/// its call; who does not go on while there are more has the [`HURRY`] alone.
+const WAITING_MAX: usize = 4096;
+const HURRY: Duration = Duration::from_secs(1);
+
+static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 /// A message's flag and length.
 pub(crate) const HEADER_BYTES: usize = 5;
@@ -118,10 +126,29 @@ pub(crate) struct Bounds {
 
 /// Whether the client goes on with a body.
 enum Stall {
-    /// The call's deadline is nearer than its patience, and needs no timer beside it.
-    Harmless,
     Not,
-    Until(Pin<Box<Sleep>>),
+    /// It is waited for, without a timer where the call's deadline is nearer than the patience.
+    Waits(Waiting, Option<Pin<Box<Sleep>>>),
+}
+
+/// One request that waits for its client, until this is dropped.
+struct Waiting;
+
+impl Waiting {
+    fn begin() -> Self {
+        WAITING.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+
+    fn are_too_many() -> bool {
+        WAITING.load(Ordering::Relaxed) > WAITING_MAX
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How a request is read.
@@ -141,6 +168,8 @@ pub(crate) struct RequestFrames {
     reading: Reading,
     unfinished: Unfinished,
     bounds: Bounds,
+    /// How long its client may not go on; nothing where the call's deadline is nearer.
+    patience: Option<Duration>,
     stall: Stall,
     version: Version,
     is_over: bool,
@@ -163,7 +192,7 @@ impl RequestFrames {
         let is_short = method.is_some_and(|method| {
             method.kind == Kind::Unary && method.rule.deadline <= bounds.idle_max
         });
-        let stall = if is_short { Stall::Harmless } else { Stall::Not };
+        let patience = (!is_short).then_some(bounds.idle_max);
         request.map(|inner| {
             Body::new(Self {
                 inner,
@@ -173,7 +202,8 @@ impl RequestFrames {
                 reading,
                 unfinished: Unfinished::none(),
                 bounds,
-                stall,
+                patience,
+                stall: Stall::Not,
                 version,
                 is_over: false,
             })
@@ -183,9 +213,13 @@ impl RequestFrames {
     /// Waits for the client, but not for ever.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
         if let Stall::Not = self.stall {
-            self.stall = Stall::Until(Box::pin(sleep(self.bounds.idle_max)));
+            let waiting = Waiting::begin();
+            let hurry = || self.bounds.idle_max.min(HURRY);
+            let patience = if Waiting::are_too_many() { Some(hurry()) } else { self.patience };
+            let sleep = patience.map(|patience| Box::pin(sleep(patience)));
+            self.stall = Stall::Waits(waiting, sleep);
         }
-        let Stall::Until(sleep) = &mut self.stall else {
+        let Stall::Waits(_, Some(sleep)) = &mut self.stall else {
             return Poll::Pending;
         };
         sleep.as_mut().poll(cx).map(|()| Reason::RequestStalled.into())
@@ -259,9 +293,7 @@ impl RequestFrames {
             let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
                 return self.poll_stalled(cx).map(|fault| Err(fault.into()));
             };
-            if let Stall::Until(_) = self.stall {
-                self.stall = Stall::Not;
-            }
+            self.stall = Stall::Not;
             let chunk = match frame.transpose() {
                 Ok(frame) => frame.and_then(|frame| frame.into_data().ok()),
                 Err(status) => return Poll::Ready(Err(self.broken(status))),
@@ -324,12 +356,14 @@ impl http_body::Body for RequestFrames {
 #[cfg(test)]
 mod tests {
     use call::RequestId;
-    use futures_util::stream;
+    use futures_util::{StreamExt, stream};
     use http_body_util::{BodyExt, StreamBody};
+    use tokio::time::{Instant, timeout};
 
     use super::*;
 
     const UNARY: &str = "/mayfly.user.v1.UserService/GetProfile";
+    const WATCH: &str = "/mayfly.user.v1.UserService/WatchProfiles";
     const BIDI: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 
     /// What a handler of `path` reads of a whole message in two pieces, behind which its client is
@@ -363,6 +397,29 @@ mod tests {
         let told = Err(Code::DeadlineExceeded);
         assert_eq!(read(UNARY, gone()).await, std::slice::from_ref(&told));
         assert_eq!(read(BIDI, gone()).await, [&pieces[..], &[told]].concat());
+    }
+
+    /// How long half a message of `path` is waited for, if not for longer than anybody waits.
+    async fn stalls(path: &str) -> Option<Duration> {
+        let half = stream::iter([Ok::<_, Status>(Frame::data(Bytes::from_static(&[0; 3])))]);
+        let body = Body::new(StreamBody::new(half.chain(stream::pending())));
+        let bounds = Bounds { message_bytes_max: 1024, idle_max: HURRY * 30 };
+        let mut request = Request::new(body);
+        let call = Call::new(RequestId::of(request.headers()), proto::method(path));
+        request.extensions_mut().insert(call);
+        let mut frames = RequestFrames::around(request, bounds, None).into_body();
+        let start = Instant::now();
+        let frame = timeout(HURRY * 60, frames.frame()).await.ok()?.unwrap();
+        assert_eq!(frame.unwrap_err().code(), Code::DeadlineExceeded);
+        Some(start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_go_on_is_hurried_once_there_are_too_many_who_do_not() {
+        // The deadline of the first is nearer than its patience, and ends it from outside.
+        assert_eq!([stalls(UNARY).await, stalls(WATCH).await], [None, Some(HURRY * 30)]);
+        let _waiting: Vec<_> = (0..WAITING_MAX).map(|_request| Waiting::begin()).collect();
+        assert_eq!([stalls(UNARY).await, stalls(WATCH).await], [Some(HURRY); 2]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! Such a connection would be closed with bytes that nobody has read, for which the kernel resets
 //! it; and the client, still sending, would never learn why it was refused. HTTP/2 has a code for
 //! just that.
+//!
+//! A call whose time is over is answered at once: its client waits no longer.
 
 use std::{
     convert::Infallible,
@@ -14,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either};
-use http::{Version, header};
+use http::{HeaderValue, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::{sync::oneshot, time::timeout};
@@ -31,6 +33,10 @@ const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// How many of the largest messages are read for nothing.
 const MESSAGES_MAX: usize = 4;
+
+/// Says of an answer that it has no time to wait: an extension.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Late;
 
 /// Reads what `S` leaves.
 #[derive(Clone, Debug)]
@@ -83,12 +89,17 @@ where
         let answer = self.inner.call(request.map(lend));
         let bytes_max = self.bytes_max;
         Either::Right(Box::pin(async move {
-            let response = answer.await;
+            let Ok(mut response) = answer.await;
             // Whoever still holds the body reads it.
-            if let Ok(body) = left.try_recv() {
+            let Ok(body) = left.try_recv() else { return Ok(response) };
+            if response.extensions().get::<Late>().is_some() {
+                // No request can follow one whose end is not read.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            } else {
                 let _is_in_time = timeout(TIME_MAX, discard(body, bytes_max)).await;
             }
-            response
+            Ok(response)
         }))
     }
 }
@@ -199,10 +210,25 @@ mod tests {
             || service_fn(async |_request| Ok::<_, Infallible>(Response::new(Body::empty())));
         let plain = || Request::new(Body::empty());
         let mut waiting = plain();
-        let expected = http::HeaderValue::from_static("100-continue");
+        let expected = HeaderValue::from_static("100-continue");
         waiting.headers_mut().insert(header::EXPECT, expected);
         assert_eq!(read_by(refuse(), waiting, Version::HTTP_11, 1000).await, 0);
         assert_eq!(read_by(refuse(), plain(), Version::HTTP_11, 1000).await, FRAMES);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_late_waits_for_nothing_and_closes_the_connection() {
+        let late = service_fn(async |_request: Request| {
+            let mut response = Response::new(Body::empty());
+            response.extensions_mut().insert(Late);
+            Ok::<_, Infallible>(response)
+        });
+        let request = Request::new(Body::new(StreamBody::new(stream::pending::<
+            Result<Frame<Bytes>, Status>,
+        >())));
+        let answer = Leftover::new(late, 1000).call(request);
+        let Ok(response) = timeout(IDLE_MAX / 2, answer).await.expect("it waits for nothing");
+        assert_eq!(response.headers()[header::CONNECTION], "close");
     }
 
     #[tokio::test]

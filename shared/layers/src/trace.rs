@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use call::{Call, Onward, Outcome, RequestId};
+use call::{Call, Ended, Onward, Outcome, RequestId};
+use fault::Reason;
 use http_body::Body as _;
 use pin_project_lite::pin_project;
 use proto::Method;
@@ -18,7 +19,7 @@ use tonic::{Code, body::Body};
 use tower::Service;
 use tracing::Level;
 
-use crate::{Proxy, Request, Response, body::Keeping, stack::Contract};
+use crate::{Proxy, Request, Response, body::Keeping, leftover::Late, stack::Contract};
 
 /// A call that succeeds within this writes no line: a line costs half of a bare call.
 const QUICK_MAX: Duration = Duration::from_secs(1);
@@ -85,8 +86,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Ok(response) = ready!(this.inner.poll(cx));
+        let Ok(mut response) = ready!(this.inner.poll(cx));
         let record = this.record.take();
+        if record.as_ref().and_then(|record| record.outcome.ended()).is_some_and(is_late) {
+            response.extensions_mut().insert(Late);
+        }
         Poll::Ready(Ok(response.map(|inner| {
             if inner.is_end_stream() {
                 // Nothing will be polled: the call is over, and its record is written here.
@@ -96,6 +100,15 @@ where
                 Body::new(Keeping::new(inner, record))
             }
         })))
+    }
+}
+
+/// Whether a call has ended because there was no more time for it: its own, or the process's.
+fn is_late(ended: &Ended) -> bool {
+    match ended.code {
+        Code::DeadlineExceeded => true,
+        Code::Unavailable => ended.reason().as_deref() == Some(Reason::Draining.name()),
+        _ => false,
     }
 }
 
@@ -162,8 +175,8 @@ impl Record {
     fn log(&self, code: Code, took: Duration) {
         let ended = self.outcome.ended();
         let caller = self.outcome.caller().map(identity::Caller::key);
-        let error = ended.map(call::Ended::chain).unwrap_or_default();
-        let reason = ended.and_then(call::Ended::reason);
+        let error = ended.map(Ended::chain).unwrap_or_default();
+        let reason = ended.and_then(Ended::reason);
         let (what, level) = told(code);
         // The level of an event is part of its callsite: one arm each, one set of fields.
         macro_rules! line {
@@ -196,5 +209,28 @@ fn told(code: Code) -> (&'static str, Level) {
         Code::Internal | Code::Unknown | Code::DataLoss => ("call failed", Level::ERROR),
         Code::Unavailable | Code::DeadlineExceeded | Code::Aborted => ("call failed", Level::WARN),
         _ => ("call failed", Level::INFO),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tonic::Status;
+
+    use super::*;
+
+    #[test]
+    fn only_what_had_no_more_time_is_late() {
+        for (reason, expected) in [
+            (Reason::DeadlineExceeded, true),
+            (Reason::Draining, true),
+            (Reason::Shed, false),
+            (Reason::MessageTooLarge, false),
+        ] {
+            let status = Status::from(reason);
+            let ended = Ended { code: status.code(), cause: Some(Arc::new(status)) };
+            assert_eq!(is_late(&ended), expected, "{reason:?}");
+        }
     }
 }

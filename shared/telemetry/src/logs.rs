@@ -28,9 +28,6 @@ use tracing_subscriber::{
 /// Libraries whose spans stand inside every frame: recorded, they cost more than the call itself.
 const QUIET: [&str; 6] = ["h2", "hyper", "hyper_util", "tokio", "tonic", "tower"];
 
-/// How long a process that ends waits for its last lines to be written.
-const FLUSH_MAX: Duration = Duration::from_millis(500);
-
 /// The lines of this process.
 static LINES: OnceLock<Lines> = OnceLock::new();
 
@@ -108,10 +105,11 @@ pub fn start(settings: &Settings) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until what was said so far is written, but not for long: to be called at the end.
-pub fn flush() {
+/// Waits until what was said so far is written, but not for longer than this: to be called at the
+/// end.
+pub fn flush(wait_max: Duration) {
     if let Some(lines) = LINES.get() {
-        lines.flush(FLUSH_MAX);
+        lines.flush(wait_max);
     }
 }
 

@@ -1,12 +1,21 @@
 //! Told to stop: what is under way finishes, nothing new begins, and there is a hard end.
 
+use std::{fs::File, os::unix::fs::OpenOptionsExt, process::Command};
+
 use proto::user::v1::{CreateProfileRequest, Profile};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
 use tests::{keyed, world};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Environment, Serving, get, program::eventually, secs};
+use super::{
+    Environment, NOWHERE, Serving, get,
+    program::{Program, eventually},
+    secs,
+};
+
+/// `O_NONBLOCK`, as Linux has it.
+const WITHOUT_WAITING: i32 = 0o4000;
 
 /// A process whose calls wait: the owner holds the table that they write to.
 struct Held {
@@ -146,7 +155,7 @@ async fn a_second_signal_ends_it_at_once() {
 
 #[tokio::test]
 async fn with_nothing_under_way_it_is_gone_at_once() {
-    let environment = Environment::of(super::NOWHERE);
+    let environment = Environment::of(NOWHERE);
     let mut serving = Serving::start(&environment).await;
     assert_eq!(get(serving.address, "/healthz").await.unwrap().0, 200);
     // A client that keeps its connection, and has nothing to ask.
@@ -161,4 +170,21 @@ async fn with_nothing_under_way_it_is_gone_at_once() {
         std::net::TcpStream::connect(serving.address).is_err().then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_signal_before_the_settings_are_read_ends_it_as_any_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("config.toml");
+    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+    let environment = Environment::of(NOWHERE).with("MAYFLY_CONFIG", config.to_str().unwrap());
+    for (arguments, code) in [(&[][..], 0), (&["migrate"], 143)] {
+        let mut program = Program::start(&mut environment.command(arguments));
+        // A pipe that nobody reads is not opened; one that has a writer is read until it leaves.
+        let open = || File::options().write(true).custom_flags(WITHOUT_WAITING).open(&config).ok();
+        let _writer = eventually(20, "the settings are read", open).await;
+        program.signal("TERM");
+        let ended = program.end(secs(5)).await;
+        assert_eq!(ended.code(), Some(code), "{ended:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! A client with nothing of ours in it: hyper's connections, and bytes.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use bytes::{BufMut, Bytes};
@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use serde_json::Value;
 use tests::{Told, says_nothing_of_us, told};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::sleep};
 use tokio_util::task::TaskTracker;
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::pb;
@@ -63,7 +63,12 @@ enum End {
     /// With trailers, which mean nothing.
     Trailers,
     Never,
+    /// Never, and there is more of it every so often.
+    Trickling,
 }
+
+/// How often there is more of a body that trickles.
+const TRICKLES_EVERY: Duration = Duration::from_millis(20);
 
 /// One answer, whole.
 #[derive(Clone, Debug)]
@@ -148,6 +153,12 @@ impl Call {
         self
     }
 
+    /// Never ends the body, and goes on with it, byte by byte.
+    pub(crate) fn trickling(mut self) -> Self {
+        self.end = End::Trickling;
+        self
+    }
+
     /// Ends the body in trailers.
     pub(crate) fn with_trailers(mut self) -> Self {
         self.end = End::Trailers;
@@ -200,6 +211,13 @@ impl Call {
                 let trailer = (header::WARNING, HeaderValue::from_static("nobody reads this"));
                 let trailers = Frame::trailers(HeaderMap::from_iter([trailer]));
                 UnsyncBoxBody::new(StreamBody::new(chunks.chain(stream::iter([Ok(trailers)]))))
+            }
+            End::Trickling => {
+                let more = stream::repeat(()).then(|()| async {
+                    sleep(TRICKLES_EVERY).await;
+                    Ok(Frame::data(Bytes::from_static(b" ")))
+                });
+                UnsyncBoxBody::new(StreamBody::new(chunks.chain(more)))
             }
             End::Never => UnsyncBoxBody::new(StreamBody::new(chunks.chain(stream::pending()))),
         };

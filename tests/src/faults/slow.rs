@@ -1,21 +1,30 @@
 //! Peers that begin something and do not go on, or say nothing at all.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::StreamBody;
+use hyper::{body::Frame, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use proto::user::v1::WatchProfilesRequest;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
+use tokio_stream::{self as stream, StreamExt};
+use tonic::Status;
 
 use super::{
     Case, Field, Seen,
     field::token,
-    floods::{GET, connect},
+    floods::GET,
     frame::{DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, call, frame},
     peer::{Manners, Peer},
 };
+use crate::told;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -176,17 +185,40 @@ async fn stalled_request(field: &Field) -> Seen {
         field.pick((Duration::from_millis(700), "700"), (Duration::from_secs(30), "30000"));
     let watched = field.watched(&[("BODY_IDLE_MS_MAX", setting)]).await;
     let mut seen = Seen::default();
-    let mut peer = connect(&watched).await;
-    let begun = frame(HEADERS, END_HEADERS, 1, &call(WATCH, Some(&token("neighbour"))));
-    let half = frame(DATA, 0, 1, &[0, 0, 0, 0, 9, 1]);
     let start = Instant::now();
-    peer.send(&[begun, half].concat()).await.expect("it is sent");
-    let is_answered = peer.sees(limit + LATE_MAX, |seen| seen.headers > 0).await;
+    let answer = timeout(limit + LATE_MAX, half_asked(watched.server.address)).await;
     let took = start.elapsed();
+    let told = match &answer {
+        Ok(Some(status)) => {
+            let told = told(status);
+            format!("{} {}", told.code as i32, told.reason)
+        }
+        Ok(None) => "no status".to_owned(),
+        Err(_elapsed) => "nothing".to_owned(),
+    };
     seen.note(
-        is_answered && took >= limit.mul_f64(0.9),
-        format!("answered: {is_answered}, after {:.1} s", took.as_secs_f64()),
+        told == "4 REQUEST_STALLED" && took >= limit.mul_f64(0.9),
+        format!("{told} after {:.1} s", took.as_secs_f64()),
     );
     watched.end(&mut seen, 8.0).await;
     seen
+}
+
+/// What the head of the answer says to half a request of a Watch.
+async fn half_asked(address: SocketAddr) -> Option<Status> {
+    let stream = TcpStream::connect(address).await.expect("the server listens");
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+    let mut connected = JoinSet::new();
+    connected.spawn(async move { drop(connection.await) });
+    let half = Frame::data(Bytes::from_static(&[0, 0, 0, 0, 9, 1]));
+    let sent = stream::iter([Ok::<_, Infallible>(half)]).chain(stream::pending());
+    let request = Request::post(format!("http://{address}{WATCH}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", format!("Bearer {}", token("neighbour")))
+        .body(StreamBody::new(sent))
+        .expect("a request");
+    let answer = sender.send_request(request).await.expect("an answer");
+    Status::from_header_map(answer.headers())
 }

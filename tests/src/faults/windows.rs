@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     Case, Field, Seen,
     field::{GROWTH_MIB_MAX, Watched, person, token},
+    floods::GET,
     frame::{DATA, END_HEADERS, END_STREAM, HEADERS, PING, call, frame},
-    peer::{Manners, Peer},
+    peer::{Manners, Peer, Seen as Answers},
     slow::framed,
     writes::number,
 };
@@ -27,6 +28,16 @@ pub(super) const CASES: &[Case] = &[
         run: |field| Box::pin(shut_windows(field, 10)),
     },
     Case {
+        name: "unary answers behind windows of 0 bytes",
+        expected: "beyond 4,096 that wait whoever takes nothing is gone within 1 s (10 s on a busy machine); memory below 256 MiB",
+        run: |field| Box::pin(shut_answers(field, 0)),
+    },
+    Case {
+        name: "unary answers behind windows of 10 bytes",
+        expected: "beyond 4,096 that wait whoever takes nothing is gone within 1 s (10 s on a busy machine); memory below 256 MiB",
+        run: |field| Box::pin(shut_answers(field, 10)),
+    },
+    Case {
         name: "answers to PING that nobody reads",
         expected: "closed within BODY_IDLE_MS_MAX (30 s) and 10 s",
         run: |field| Box::pin(unread(field)),
@@ -38,6 +49,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const WATCH: &str = "/mayfly.user.v1.UserService/WatchProfiles";
 const LATE_MAX: Duration = Duration::from_secs(10);
 
@@ -94,16 +106,75 @@ async fn shut_windows(field: &Field, window: u32) -> Seen {
     seen
 }
 
+/// How many short answers wait for their clients before these are hurried.
+const WAITING_MAX: u64 = 4096;
+
+/// With the settings of production: no client may wait for half a minute once there are so many.
+async fn shut_answers(field: &Field, window: u32) -> Seen {
+    const STREAMS: u32 = 100;
+    let mut seen = Seen::default();
+    for (path, token) in [(GET, Some(token("neighbour"))), (HEALTH, None)] {
+        let watched = field.watched(&[]).await;
+        let mut peers = Vec::new();
+        let manners = Manners { answers: true, window };
+        for _peer in 0..field.pick(44, 200) {
+            let headers = call(path, token.as_deref());
+            let mut peer = asking(&watched, manners, (&headers, &[0; 5]), STREAMS).await;
+            // Only so many are worked on at a time; heads need no window.
+            let is_over = |seen: &Answers| seen.ended.is_some() || seen.goaway.is_some();
+            peer.sees(LATE_MAX, |seen| seen.headers >= STREAMS.into() || is_over(seen)).await;
+            peers.push(peer);
+        }
+        let all = u64::from(STREAMS) * peers.len() as u64;
+        let start = Instant::now();
+        let mut left = waiting(&mut peers, STREAMS.into()).await;
+        while left > WAITING_MAX && start.elapsed() < LATE_MAX {
+            sleep(Duration::from_millis(50)).await;
+            left = waiting(&mut peers, STREAMS.into()).await;
+        }
+        let took = start.elapsed().as_secs_f64();
+        let told = format!("{path}: of {all} answers {left} wait after {took:.1} s");
+        seen.note(all > WAITING_MAX && left <= WAITING_MAX, told);
+        drop(peers);
+        sleep(Duration::from_secs(1)).await;
+        watched.end_grown(&mut seen, ALL_MIB_MAX, ALL_MIB_MAX).await;
+    }
+    seen
+}
+
+/// How many streams have neither ended nor lost their connection.
+async fn waiting(peers: &mut [Peer], streams: u64) -> u64 {
+    let mut waiting = 0;
+    for peer in peers {
+        // What is closed in between takes no answers.
+        let _outcome = peer.send(&[]).await;
+        let seen = peer.seen();
+        let ends = seen.ends + seen.resets.values().sum::<u64>();
+        waiting += if seen.ended.is_some() { 0 } else { streams.saturating_sub(ends) };
+    }
+    waiting
+}
+
 /// A peer that has asked for so many watches.
 async fn watching(watched: &Watched, manners: Manners, token: &str, streams: u32) -> Peer {
     let headers = call(WATCH, Some(token));
     let asked = framed(&WatchProfilesRequest::default());
+    asking(watched, manners, (&headers, &asked), streams).await
+}
+
+/// A peer that has made the same call so often.
+async fn asking(
+    watched: &Watched,
+    manners: Manners,
+    (headers, asked): (&[u8], &[u8]),
+    streams: u32,
+) -> Peer {
     let peer = Peer::connect(watched.server.address, manners).await;
     let mut peer = peer.expect("the server listens");
     for number in 0..streams {
         let stream = number * 2 + 1;
-        let begun = frame(HEADERS, END_HEADERS, stream, &headers);
-        let body = frame(DATA, END_STREAM, stream, &asked);
+        let begun = frame(HEADERS, END_HEADERS, stream, headers);
+        let body = frame(DATA, END_STREAM, stream, asked);
         peer.send(&[begun, body].concat()).await.expect("it is sent");
     }
     peer

@@ -15,7 +15,10 @@ const WINDOW_BYTES: u32 = 16 * 1024;
 
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
-/// How a connection of these tests answers.
+/// The path of a call that is under way for longer than any test.
+const LONG: &str = "/long";
+
+/// How a connection of these tests answers, everywhere else.
 #[derive(Clone, Copy)]
 struct Script {
     takes: Duration,
@@ -24,6 +27,13 @@ struct Script {
 
 /// A client whose windows are small, and what tells the connection to finish.
 async fn connected(script: Script) -> (SendRequest<Empty<Bytes>>, CancellationToken) {
+    connected_behind(WINDOW_BYTES, script).await
+}
+
+async fn connected_behind(
+    window: u32,
+    script: Script,
+) -> (SendRequest<Empty<Bytes>>, CancellationToken) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (accepted, _peer) = listener.accept().await.unwrap();
@@ -31,15 +41,16 @@ async fn connected(script: Script) -> (SendRequest<Empty<Bytes>>, CancellationTo
     let (tasks, drain) = (TaskTracker::new(), connections.drain.clone());
     tasks.spawn(connections.serve(accepted, Duration::from_mins(1)));
     let mut builder = client::Builder::new(TokioExecutor::new());
-    builder.initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
+    builder.initial_stream_window_size(window).initial_connection_window_size(WINDOW_BYTES);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
     tasks.spawn(connection);
     (sender, drain)
 }
 
 fn connections(Script { takes, bytes }: Script) -> Connections {
-    let answer = service_fn(move |_request| async move {
-        sleep(takes).await;
+    let answer = service_fn(move |request: Request<Body>| async move {
+        let is_long = request.uri().path() == LONG;
+        sleep(if is_long { Duration::from_mins(1) } else { takes }).await;
         let body = Full::from(vec![0; bytes]).map_err(|never| match never {});
         Ok::<_, Infallible>(Answered::new(Body::new(body)))
     });
@@ -117,6 +128,23 @@ async fn who_takes_nothing_does_not_hold_the_goodbye() {
     }
     drop(response);
     assert!(start.elapsed() < GOODBYE_MAX + IDLE_MAX + Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn what_nobody_takes_is_not_kept_for_a_call_that_lives_on() {
+    let script = Script { takes: Duration::ZERO, bytes: 1000 };
+    let (mut sender, drain) = connected_behind(10, script).await;
+    let long = format!("http://localhost{LONG}");
+    let _living = sender.send_request(Request::post(long).body(Empty::new()).unwrap());
+    // All of it is queued, and its call is over.
+    let _left = sender.send_request(question()).await.unwrap();
+    drain.cancel();
+    let closing = async {
+        while !sender.is_closed() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(IDLE_MAX * 10, closing).await.unwrap();
 }
 
 #[tokio::test]
