@@ -28,8 +28,8 @@ use crate::{
     store,
 };
 
-/// Serves `mayfly.auth.v1.AuthService` from Firebase and the database.
-#[derive(Debug)]
+/// Serves `mayfly.auth.v1.AuthService` from Firebase and the database. Clones are the same.
+#[derive(Clone, Debug)]
 pub struct AuthService {
     context: Context,
     toolkit: Toolkit,

@@ -11,7 +11,7 @@ use revocation::Revocations;
 use tonic::server::NamedService;
 use tower::Service;
 
-use crate::{Settings, services::Services};
+use crate::{Settings, Tasks, services::Services};
 
 /// What a function is given to make its service from.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Context {
     pub clock: clock::Clock,
     /// Clients of what is outside this process.
     pub outbound: outbound::Outbound,
+    /// What comes to its end though the caller is gone.
+    pub tasks: Tasks,
 }
 
 /// Settings that one function has beside those that all have.

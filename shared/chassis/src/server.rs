@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Context, Ready, Settings,
+    Context, Ready, Settings, Tasks,
     accept::accept,
     connection::Connections,
     health::Liveness,
@@ -84,6 +84,8 @@ struct Parts {
     internal: Internal,
     pools: Arc<[(&'static str, Pool)]>,
     tasks: TaskTracker,
+    /// What calls have begun and left.
+    left: Tasks,
     /// Calls under way end now, with a last word.
     cut: CancellationToken,
     pulses: Pulses,
@@ -130,7 +132,7 @@ impl Server {
         let Self {
             public,
             internal,
-            parts: Parts { connections, internal: operators, pools, tasks, cut, pulses },
+            parts: Parts { connections, internal: operators, pools, tasks, left, cut, pulses },
         } = self;
         let verifier = operators.verifier.clone();
         let revocations = operators.revocations.clone();
@@ -146,7 +148,7 @@ impl Server {
         let ended = tokio::select! {
             // Neither ends before it is told to; what they do meanwhile is done here.
             ((), ()) = async { tokio::join!(accepting, operators) } => Ended::Drained,
-            ended = drain(stop, &connections, &open, &cut) => ended,
+            ended = drain(stop, &connections, (&open, &left), &cut) => ended,
         };
         runtime.stop();
         let closing = async {
@@ -175,11 +177,12 @@ async fn beat(pulse: Pulse) {
     }
 }
 
-/// Waits for `stop`, tells everybody, and waits for the calls under way, but not for ever.
+/// Waits for `stop`, tells everybody, and waits for the calls under way and for what they have left to
+/// be done, but not for ever.
 async fn drain(
     stop: impl Future<Output = ()>,
     connections: &Connections,
-    open: &TaskTracker,
+    (open, left): (&TaskTracker, &Tasks),
     cut: &CancellationToken,
 ) -> Ended {
     stop.await;
@@ -188,7 +191,11 @@ async fn drain(
     sleep(LAME_DUCK.min(connections.limits.drain_max)).await;
     connections.drain.cancel();
     open.close();
-    let is_whole = timeout_at(hard_end, open.wait()).await.is_ok();
+    let under_way = async {
+        open.wait().await;
+        left.finished().await;
+    };
+    let is_whole = timeout_at(hard_end, under_way).await.is_ok();
     if !is_whole {
         tracing::warn!(connections = open.len(), "drain cut short");
         cut.cancel();
@@ -225,6 +232,7 @@ impl Parts {
         let revocations = Revocations::new(&settings.revocation, own.clone(), clock_of, tasks_of);
         count(&metrics, &own, &verifier, &revocations);
         let hub = changes::Hub::new(&settings.database, clock.clone(), tasks.clone());
+        let left = Tasks::new(settings.limits.calls_max);
         let mut pools = Vec::new();
         for function in functions {
             let name = function.name;
@@ -233,8 +241,8 @@ impl Parts {
             let changes = changes::Log::new(pool.clone(), hub.clone());
             let (clock, outbound) = (clock.clone(), of_function(&outbound, name, settings, clock));
             let revocations = revocations.clone();
-            let verifier = verifier.clone();
-            let context = Context { pool, changes, revocations, verifier, clock, outbound };
+            let (verifier, tasks) = (verifier.clone(), left.clone());
+            let context = Context { pool, changes, revocations, verifier, clock, outbound, tasks };
             function.mount(context, settings.limits.message_bytes_max, &mut served);
         }
         let pools: Arc<[_]> = pools.into();
@@ -266,7 +274,7 @@ impl Parts {
         let pools_of_internal = Arc::clone(&pools);
         let internal =
             Internal { metrics, liveness, verifier, revocations, pools: pools_of_internal };
-        Self { connections, internal, pools, tasks, cut, pulses: Pulses::default() }
+        Self { connections, internal, pools, tasks, left, cut, pulses: Pulses::default() }
     }
 }
 

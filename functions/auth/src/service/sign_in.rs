@@ -10,6 +10,7 @@ use proto::auth::v1::{
     RefreshTokenRequest, RefreshTokenResponse, RegisterRequest, RegisterResponse,
     SendPasswordResetRequest, SendPasswordResetResponse, SignInRequest, SignInResponse, Tokens,
 };
+use tokio::time::Instant;
 use tonic::{Code, Request, Response};
 
 use super::{Answer, AuthService, Event, What, pace::Pace};
@@ -22,21 +23,33 @@ use crate::{
     store,
 };
 
+/// How long an account may take to be made and told of: longer than any caller has for it.
+const REGISTER_MAX: Duration = Duration::from_secs(20);
+
 impl AuthService {
+    /// Comes to its end though the caller is gone: whoever leaves once Firebase has heard of it would
+    /// have an account with an address that is told nothing, and learn that the address was free.
     pub(super) async fn registers(
         &self,
         request: Request<RegisterRequest>,
     ) -> Answer<RegisterResponse> {
         let (call, RegisterRequest { email, password }) = anyone(request)?;
-        let subjects = self.subjects(&call, (Kind::Mail, &email)).await?;
+        let call = call.until(Instant::now() + REGISTER_MAX);
 
-        self.begin(&call, &subjects, What::RegisterBegun).await?;
-        let pace = Pace::begin();
-        let outcome = self.make_account(&call, (&email, &password), &subjects).await;
-        pace.end().await;
+        let (service, own) = (self.clone(), call.clone());
+        let register = async move { service.register(&own, (&email, &password)).await };
+        self.context.tasks.finish(&call, register).await?;
 
-        outcome?;
         Ok(Response::new(RegisterResponse {}))
+    }
+
+    async fn register(&self, call: &Call, (email, password): (&str, &str)) -> Result<(), Fault> {
+        let subjects = self.subjects(call, (Kind::Mail, email)).await?;
+        self.begin(call, &subjects, What::RegisterBegun).await?;
+        let pace = Pace::begin();
+        let outcome = self.make_account(call, (email, password), &subjects).await;
+        pace.end().await;
+        outcome
     }
 
     /// Makes an account and has its address verified; or has the owner of the one that is there told.
