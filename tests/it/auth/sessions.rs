@@ -115,6 +115,8 @@ async fn a_sign_in_that_is_over_before_it_began_is_told_to_come_back_and_is_not_
     assert_eq!(app.sql_count(live).await, 0);
     let failed = "select coalesce(sum(count), 0)::bigint from mayfly_auth.attempt";
     assert_eq!(app.sql_count(failed).await, 0, "the password was right");
+    let begun = "select count(*) from mayfly_auth.audit where event = 'sign_in_begun'";
+    assert_eq!(app.sql_count(begun).await, 2, "and that it was tried is written down");
     // Nobody else's are.
     signed_in(&app, &account()).await;
 }

@@ -112,7 +112,7 @@ impl AuthService {
         let device_name = model::device_name(device_name)?;
         let subjects = self.subjects(&call, (Kind::Account, &email)).await?;
 
-        self.attempt(&call, &subjects).await?;
+        self.begin(&call, &subjects, What::SignInBegun).await?;
         let pace = Pace::begin();
         let outcome = match self.toolkit.sign_in(&call, &email, &password).await {
             Ok(signed_in) => self.kept(&call, &subjects, (signed_in, device_name)).await,
