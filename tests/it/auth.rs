@@ -1,10 +1,11 @@
 //! Signing in and out through the `auth` function, its whole stack and the local issuer.
 
-mod accounts;
+pub(crate) mod accounts;
 mod administrator;
 mod attempts;
 mod audit;
 mod firebase;
+mod leavers;
 pub(crate) mod front;
 mod machines;
 mod oracles;

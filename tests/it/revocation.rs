@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clock::Clock;
 use database::Pool;
-use identity::UserId;
+use identity::{Person, UserId};
 use jsonwebtoken::{Algorithm, Header};
 use proto::user::v1::{GetProfileRequest, Profile};
 use revocation::Revocations;
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use settings::{Env, Reader};
 use sqlx::{Connection, PgConnection, raw_sql};
 use tests::{App, Proxy, told, until, world};
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 use tonic::Code;
 
@@ -55,6 +56,20 @@ impl Revoker {
         let id = &id;
         let work = |tx| async move { Ok(self.revocations.revoke(&tx, id, valid_from).await?) };
         self.pool.transaction(work).await.unwrap();
+    }
+}
+
+/// Somebody whose token was found good, and who signed in then.
+fn person(name: &str, auth_time: i64) -> Person {
+    Person {
+        user_id: UserId::parse(name).unwrap(),
+        roles: Vec::new(),
+        expire_time: i64::MAX,
+        auth_time,
+        email: None,
+        email_verified: false,
+        sign_in_provider: None,
+        issue_time: now(),
     }
 }
 
@@ -204,6 +219,41 @@ async fn many_callers_read_once_and_known_ones_not_at_all() {
     assert!(taken.into_iter().all(|is_taken| is_taken));
     let first = reads(&app).await;
     assert!(first < 25, "{first} reads for 50 callers at once");
+}
+
+#[tokio::test]
+async fn whoever_writes_of_some_makes_nobody_else_wait() {
+    let database = world().new_database().await;
+    let revoker = Revoker::of(&database).await;
+    let Revoker { revocations, .. } = &revoker;
+    let ada = |auth_time| person("ada", auth_time);
+    revocations.check(&ada(now())).await.unwrap();
+    let began = Instant::now();
+    let mut written = 0;
+    let writes = async {
+        while began.elapsed() < Duration::from_secs(2) {
+            let names = (0..4).map(|n| format!("writer-{n}")).collect::<Vec<_>>();
+            let writes = names.iter().map(|name| revoker.revoke(name, 1));
+            futures_util::future::join_all(writes).await;
+            written += 4;
+        }
+    };
+    let checks = async {
+        while began.elapsed() < Duration::from_secs(2) {
+            for other in ["ada", "bob"] {
+                revocations.check(&person(other, now())).await.expect("nothing is said of them");
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::join!(writes, checks);
+    // One for each of the two, and then as often as what is known becomes old.
+    let (reads, most) = (revocations.reads_total(), 4 + began.elapsed().as_secs());
+    assert!(written > 40 && reads <= most, "{reads} reads beside {written} writes");
+    // Of whom something is written here it holds here at once.
+    revoker.revoke("ada", now()).await;
+    let told = revocations.check(&ada(now() - 60)).await;
+    assert!(matches!(told, Err(revocation::Error::Revoked)), "{told:?}");
 }
 
 #[tokio::test]

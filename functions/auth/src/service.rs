@@ -29,7 +29,7 @@ use crate::{
     store,
 };
 
-/// Serves `mayfly.auth.v1.AuthService` from Firebase and the database.
+/// Serves `mayfly.auth.v1.AuthService` from Firebase and the database. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct AuthService {
     context: Context,

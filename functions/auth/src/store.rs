@@ -95,6 +95,26 @@ pub(crate) async fn revoke_sessions(
     Ok(())
 }
 
+/// The second of the latest sign-in beyond so many that are open, if there are more.
+pub(crate) async fn get_surplus_sign_in(
+    db: impl PgExecutor<'_>,
+    user_id: &UserId,
+    sessions_max: i64,
+) -> Result<Option<i64>> {
+    let query = query_file_scalar!(
+        "../../queries/auth/get_surplus_sign_in.sql",
+        user_id.as_str(),
+        sessions_max,
+    );
+    Ok(query.fetch_optional(db).await?)
+}
+
+/// Drops those that are over.
+pub(crate) async fn drop_sessions(db: impl PgExecutor<'_>, user_id: &UserId) -> Result<()> {
+    query_file!("../../queries/auth/drop_sessions.sql", user_id.as_str()).execute(db).await?;
+    Ok(())
+}
+
 /// Keeps in mind that Firebase has to be told.
 pub(crate) async fn add_untold(
     db: impl PgExecutor<'_>,

@@ -57,6 +57,12 @@ impl Call {
             outcome: Outcome::default(),
         }
     }
+
+    /// The same call, for work that has until then, whenever its caller leaves.
+    #[must_use]
+    pub fn until(&self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self.clone() }
+    }
 }
 
 /// Splits a request of anybody into the call and what they asked.
@@ -73,6 +79,14 @@ pub struct SignedIn {
     /// Who they are, by their token and nothing else.
     pub user_id: UserId,
     call: Call,
+}
+
+impl SignedIn {
+    /// The same call, for work that has until then, whenever its caller leaves.
+    #[must_use]
+    pub fn until(&self, deadline: Instant) -> Self {
+        Self { user_id: self.user_id.clone(), call: self.call.until(deadline) }
+    }
 }
 
 impl Deref for SignedIn {

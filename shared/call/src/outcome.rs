@@ -11,8 +11,11 @@ use std::{
 
 use fault::Fault;
 use identity::Caller;
+use proto::Method;
 use tokio::time::Instant;
 use tonic::{Code, Status};
+
+use crate::RequestId;
 
 /// Filled in once by whoever knows; shared by all clones.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +30,7 @@ struct Cells {
     spoilt: OnceLock<Ended>,
     received: AtomicU64,
     sent: AtomicU64,
-    /// Most calls have none, and no lock is taken for those.
+    /// Those that are not in the log yet. Most calls have none, and no lock is taken for those.
     events: OnceLock<Mutex<Vec<&'static str>>>,
 }
 
@@ -69,10 +72,20 @@ impl Outcome {
         events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 
-    /// What was told of.
-    pub fn events(&self) -> Vec<&'static str> {
-        let Some(events) = self.0.events.get() else { return Vec::new() };
-        events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Logs what has happened that is worth a line though nothing went wrong, each of it once: whoever
+    /// records the call may have done so before work of its that went on without the caller.
+    pub fn log_events(&self, id: RequestId, method: Option<&'static Method>) {
+        let Some(events) = self.0.events.get() else { return };
+        let events = std::mem::take(&mut *events.lock().unwrap_or_else(PoisonError::into_inner));
+        for event in events {
+            tracing::info!(
+                request_id = %id,
+                rpc = method.map_or("unknown", |method| method.path),
+                caller = self.caller().map(Caller::key).as_deref(),
+                event,
+                "security event"
+            );
+        }
     }
 
     /// Counts messages that came in.

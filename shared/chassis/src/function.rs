@@ -8,11 +8,10 @@ use identity::Verifier;
 use layers::{Request, Response};
 use proto::Bounded;
 use revocation::Revocations;
-use tokio_util::task::TaskTracker;
 use tonic::server::NamedService;
 use tower::Service;
 
-use crate::{Settings, services::Services};
+use crate::{Settings, Tasks, services::Services};
 
 /// What a function is given to make its service from.
 #[derive(Clone, Debug)]
@@ -29,9 +28,8 @@ pub struct Context {
     pub clock: clock::Clock,
     /// Clients of what is outside this process.
     pub outbound: outbound::Outbound,
-    /// What a call has begun and must not leave by half when it is cut. The drain waits for it as it
-    /// does for calls.
-    pub tasks: TaskTracker,
+    /// What comes to its end though the caller is gone.
+    pub tasks: Tasks,
 }
 
 /// Settings that one function has beside those that all have.

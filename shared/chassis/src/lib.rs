@@ -18,6 +18,7 @@ mod stream;
 mod health;
 mod reflection;
 mod services;
+mod tasks;
 mod internal;
 mod owed;
 #[cfg(fuzzing)]
@@ -28,4 +29,5 @@ pub use function::{Build, Context, Function, Own, Ready};
 pub use process::{run, run_all};
 pub use server::{Ended, Error, Server};
 pub use settings::{Limits, Settings};
+pub use tasks::Tasks;
 pub use tls::Tls;

@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Context, Ready, Settings,
+    Context, Ready, Settings, Tasks,
     accept::accept,
     connection::Connections,
     health::Liveness,
@@ -85,8 +85,8 @@ struct Parts {
     internal: Internal,
     pools: Arc<[(&'static str, Pool)]>,
     tasks: TaskTracker,
-    /// What calls have begun, which goes on without them.
-    begun: TaskTracker,
+    /// What calls have begun and left.
+    left: Tasks,
     /// Calls under way end now, with a last word.
     cut: CancellationToken,
     pulses: Pulses,
@@ -133,7 +133,7 @@ impl Server {
         let Self {
             public,
             internal,
-            parts: Parts { connections, internal: operators, pools, tasks, begun, cut, pulses },
+            parts: Parts { connections, internal: operators, pools, tasks, left, cut, pulses },
         } = self;
         let verifier = operators.verifier.clone();
         let revocations = operators.revocations.clone();
@@ -152,7 +152,7 @@ impl Server {
             ((), ()) = async { tokio::join!(accepting, operators) } => {
                 (Ended::Drained, Instant::now())
             }
-            ended = drain(stop, &connections, (&open, &begun), &cut) => ended,
+            ended = drain(stop, &connections, (&open, &left), &cut) => ended,
         };
         runtime.stop();
         let closing = async {
@@ -178,12 +178,12 @@ async fn beat(pulse: Pulse) {
     }
 }
 
-/// Waits for `stop`, tells everybody, and waits for the calls under way and for what they have begun,
-/// but not for ever: how that ended, and when its hard end is.
+/// Waits for `stop`, tells everybody, and waits for the calls under way and for what they have left to
+/// be done, but not for ever: how that ended, and when its hard end is.
 async fn drain(
     stop: impl Future<Output = ()>,
     connections: &Connections,
-    (open, begun): (&TaskTracker, &TaskTracker),
+    (open, left): (&TaskTracker, &Tasks),
     cut: &CancellationToken,
 ) -> (Ended, Instant) {
     stop.await;
@@ -192,12 +192,11 @@ async fn drain(
     sleep(LAME_DUCK.min(connections.limits.drain_max)).await;
     connections.drain.cancel();
     open.close();
-    let over = async {
+    let under_way = async {
         open.wait().await;
-        begun.close();
-        begun.wait().await;
+        left.finished().await;
     };
-    let is_whole = timeout_at(hard_end, over).await.is_ok();
+    let is_whole = timeout_at(hard_end, under_way).await.is_ok();
     if !is_whole {
         tracing::warn!(connections = open.len(), "drain cut short");
         cut.cancel();
@@ -209,7 +208,7 @@ async fn drain(
 
 impl Parts {
     fn new(settings: &Settings, functions: Vec<Ready>, clock: &Clock) -> Self {
-        let (tasks, begun) = (TaskTracker::new(), TaskTracker::new());
+        let tasks = TaskTracker::new();
         let services: Arc<[_]> = functions.iter().map(|function| function.service).collect();
         let reflection = settings.is_reflecting.then(|| {
             let own = [Liveness::SERVICE, Reflection::SERVICE];
@@ -234,6 +233,7 @@ impl Parts {
         let revocations = Revocations::new(&settings.revocation, own.clone(), clock_of, tasks_of);
         count(&metrics, &own, &verifier, &revocations);
         let hub = changes::Hub::new(&settings.database, clock.clone(), tasks.clone());
+        let left = Tasks::new(settings.limits.calls_max);
         let mut pools = Vec::new();
         for function in functions {
             let name = function.name;
@@ -242,8 +242,7 @@ impl Parts {
             let changes = changes::Log::new(pool.clone(), hub.clone());
             let (clock, outbound) = (clock.clone(), of_function(&outbound, name, settings, clock));
             let revocations = revocations.clone();
-            let verifier = verifier.clone();
-            let tasks = begun.clone();
+            let (verifier, tasks) = (verifier.clone(), left.clone());
             let context = Context { pool, changes, revocations, verifier, clock, outbound, tasks };
             function.mount(context, settings.limits.message_bytes_max, &mut served);
         }
@@ -276,7 +275,7 @@ impl Parts {
         let pools_of_internal = Arc::clone(&pools);
         let internal =
             Internal { metrics, liveness, verifier, revocations, pools: pools_of_internal };
-        Self { connections, internal, pools, tasks, begun, cut, pulses: Pulses::default() }
+        Self { connections, internal, pools, tasks, left, cut, pulses: Pulses::default() }
     }
 }
 

@@ -45,6 +45,9 @@ pub enum FetchError {
     /// The answer is not a key set to be trusted.
     #[error("the key set is refused: {0}")]
     Refused(&'static str),
+    /// There is no place to wait for the fetch.
+    #[error("too many wait for the token keys")]
+    Crowded,
     /// The fetch ended without a result, as when the process stops.
     #[error("the fetch of the token keys was given up")]
     GivenUp,
@@ -61,6 +64,7 @@ impl FetchError {
             Self::NotJson => "content_type",
             Self::TooLarge => "too_large",
             Self::Refused(_) => "refused",
+            Self::Crowded => "crowded",
             Self::GivenUp => "given_up",
         }
     }
@@ -97,11 +101,8 @@ impl Fetcher {
 
     async fn ask(&self) -> Result<Fetched, FetchError> {
         let request = self.client().await?.get(self.url.clone());
-        let mut answer = request
-            .header(header::ACCEPT, "application/json")
-            .send()
-            .await
-            .map_err(FetchError::Unreachable)?;
+        let mut answer =
+            request.header(header::ACCEPT, "application/json").send().await.map_err(unreachable)?;
         if answer.status() != StatusCode::OK {
             return Err(FetchError::Status(answer.status().as_u16()));
         }
@@ -110,7 +111,7 @@ impl Fetcher {
         }
         let max_age = max_age(answer.headers());
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(FetchError::Unreachable)? {
+        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
                 return Err(FetchError::TooLarge);
             }
@@ -133,6 +134,11 @@ impl Fetcher {
             Err(_stopped) => Err(FetchError::GivenUp),
         }
     }
+}
+
+/// The URL stays out: what it asks with may be secret, and errors are logged.
+fn unreachable(error: reqwest::Error) -> FetchError {
+    FetchError::Unreachable(error.without_url())
 }
 
 fn client(url: &Url) -> Result<Client, reqwest::Error> {

@@ -13,7 +13,10 @@ use std::{
 
 use clock::{Clock, Moment};
 use reqwest::Url;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -26,6 +29,10 @@ use crate::{
 /// How long a machine that slept waits for keys before it goes on with those it had: as long as
 /// their server is away they are the best there is.
 const AFTER_SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// The most callers that wait for keys at a time. Anybody can make a token that names an unknown key,
+/// and have a call wait for as long as a fetch may take.
+pub(crate) const WAITING_MAX: usize = 1024;
 
 /// How the keys stand, for health.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,6 +57,7 @@ pub(crate) struct Source {
     tasks: TaskTracker,
     keys: RwLock<Option<Arc<KeySet>>>,
     desk: Mutex<Desk>,
+    places: Semaphore,
     fetches: AtomicU64,
     failures: AtomicU64,
 }
@@ -75,6 +83,7 @@ impl Source {
             tasks,
             keys: RwLock::default(),
             desk: Mutex::default(),
+            places: Semaphore::new(WAITING_MAX),
             fetches: AtomicU64::default(),
             failures: AtomicU64::default(),
         }
@@ -105,7 +114,7 @@ impl Source {
         if self.usable(self.clock.now()).is_some() {
             let _landed = timeout(AFTER_SLEEP_MAX, fetched).await;
         } else {
-            fetched.await;
+            fetched.await?;
         }
         self.usable(self.clock.now()).ok_or_else(|| self.unavailable())
     }
@@ -116,7 +125,7 @@ impl Source {
         if let Some(key) = set.find(kid) {
             return Ok(Arc::clone(key));
         }
-        self.flown(Why::Unknown, Some(&set)).await;
+        self.flown(Why::Unknown, Some(&set)).await?;
         let now = self.clock.now();
         let set = self.usable(now).ok_or_else(|| self.unavailable())?;
         match set.find(kid) {
@@ -167,11 +176,15 @@ impl Source {
     }
 
     /// Waits for a fetch, if one is under way or may start.
-    async fn flown(self: &Arc<Self>, why: Why, seen: Option<&Arc<KeySet>>) {
+    async fn flown(self: &Arc<Self>, why: Why, seen: Option<&Arc<KeySet>>) -> Result<(), Error> {
         if let Some(mut flight) = self.fly(why, self.clock.now(), seen) {
+            let place = self.places.try_acquire();
+            let _place =
+                place.map_err(|_full| Error::KeysUnavailable(Arc::new(FetchError::Crowded)))?;
             // Nothing is ever sent: it ends when the task drops its end, however the task ends.
             let _landed = flight.changed().await;
         }
+        Ok(())
     }
 
     /// Joins the fetch that is under way, or starts one if it may.

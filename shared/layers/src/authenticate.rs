@@ -140,6 +140,7 @@ where
     S: Service<Request, Response = Response, Error = BoxError>,
     S::Future: Send + 'static,
 {
+    // No function has a stream: a contract that says so is refused.
     let is_stream = method.is_some_and(|method| method.kind != Kind::Unary);
     let tenure = match &caller {
         Caller::Person(person) if is_stream => {

@@ -131,7 +131,7 @@ impl Drop for Record {
         if code != Code::Ok || took > QUICK_MAX {
             self.log(code, took);
         }
-        self.log_events();
+        self.outcome.log_events(self.id, self.method);
     }
 }
 
@@ -157,19 +157,6 @@ impl Record {
             deadline.duration_since(Instant::now()) <= early
         });
         if is_over { Code::DeadlineExceeded } else { Code::Cancelled }
-    }
-
-    /// What has happened that is worth a line though nothing went wrong.
-    fn log_events(&self) {
-        for event in self.outcome.events() {
-            tracing::info!(
-                request_id = %self.id,
-                rpc = self.method.map_or("unknown", |method| method.path),
-                caller = self.outcome.caller().map(identity::Caller::key).as_deref(),
-                event,
-                "security event"
-            );
-        }
     }
 
     fn log(&self, code: Code, took: Duration) {

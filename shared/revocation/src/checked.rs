@@ -83,14 +83,14 @@ impl Revocations {
     /// Ends a person's sign-ins before `valid_from`, in seconds since 1970.
     pub async fn revoke(&self, tx: &Tx, user_id: &UserId, valid_from: i64) -> Result<()> {
         store::revoke(tx, user_id, valid_from).await?;
-        self.doubt_after(tx);
+        self.doubt_after(tx, user_id);
         Ok(())
     }
 
     /// Ends the one sign-in of a person that happened at `auth_time`, in seconds since 1970.
     pub async fn revoke_session(&self, tx: &Tx, user_id: &UserId, auth_time: i64) -> Result<()> {
         store::revoke_session(tx, user_id, auth_time).await?;
-        self.doubt_after(tx);
+        self.doubt_after(tx, user_id);
         Ok(())
     }
 
@@ -104,7 +104,7 @@ impl Revocations {
         (now, until): (i64, i64),
     ) -> Result<bool> {
         let is_begun = store::begin_change(tx, user_id, (now, until)).await?;
-        self.doubt_after(tx);
+        self.doubt_after(tx, user_id);
         Ok(is_begun)
     }
 
@@ -119,14 +119,14 @@ impl Revocations {
         issued_from: i64,
     ) -> Result<bool> {
         let is_ended = store::end_change(tx, user_id, until, issued_from).await?;
-        self.doubt_after(tx);
+        self.doubt_after(tx, user_id);
         Ok(is_ended)
     }
 
     /// Refuses every token of a person, until they are enabled again.
     pub async fn disable(&self, tx: &Tx, user_id: &UserId) -> Result<Mark> {
         let mark = store::disable(tx, user_id).await?;
-        self.doubt_after(tx);
+        self.doubt_after(tx, user_id);
         Ok(Mark(Some(mark)))
     }
 
@@ -138,7 +138,7 @@ impl Revocations {
             return self.has_mark(tx, user_id, mark).await;
         };
         let is_enabled = store::enable(tx, user_id, written).await?;
-        self.doubt_after(tx);
+        self.doubt_after(tx, user_id);
         Ok(is_enabled)
     }
 
@@ -183,8 +183,8 @@ impl Revocations {
     }
 
     /// Whoever was revoked here is refused here at once.
-    fn doubt_after(&self, tx: &Tx) {
-        let reader = Arc::clone(&self.reader);
-        tx.after_commit(move || reader.known.doubt(reader.now()));
+    fn doubt_after(&self, tx: &Tx, user_id: &UserId) {
+        let (reader, id) = (Arc::clone(&self.reader), user_id.clone());
+        tx.after_commit(move || reader.known.doubt(&id, reader.now()));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{PoisonError, RwLock},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -20,6 +20,9 @@ pub(crate) const PERSONS_MAX: usize = 10_000;
 
 /// The most changes that are taken in one by one.
 pub(crate) const CHANGES_MAX: usize = 1_000;
+
+/// The most persons who are doubted one by one. Beyond that everybody is.
+const DOUBTED_MAX: usize = 10_000;
 
 /// What a read has found.
 #[derive(Debug, Default)]
@@ -40,6 +43,7 @@ pub(crate) struct Known {
     believed_for: Duration,
     as_of: RwLock<AsOf>,
     persons: Cache<UserId, Standing>,
+    doubts: Mutex<Doubts>,
 }
 
 /// As of when it is known.
@@ -48,8 +52,15 @@ struct AsOf {
     read: Option<Moment>,
     /// The epoch and the horizon of the last read.
     place: Option<(Uuid, i64)>,
-    /// A read that began before this says nothing of now: somebody was revoked here since.
-    not_before: Option<Instant>,
+}
+
+/// Of whom something was changed here, and when: a read that began before that says nothing of how
+/// they stand now.
+#[derive(Debug, Default)]
+struct Doubts {
+    of: HashMap<UserId, Instant>,
+    /// Of everybody, where there were too many.
+    of_all: Option<Instant>,
 }
 
 /// How what is known stands to a call.
@@ -66,7 +77,7 @@ pub(crate) enum Age {
 impl Known {
     pub(crate) fn nothing(believed_for: Duration) -> Self {
         let persons = Cache::new(PERSONS_MAX);
-        Self { believed_for, as_of: RwLock::default(), persons }
+        Self { believed_for, as_of: RwLock::default(), persons, doubts: Mutex::default() }
     }
 
     /// How old it is.
@@ -95,6 +106,9 @@ impl Known {
 
     /// Takes in what a read has found that began at `began` and asked for `ids`.
     pub(crate) fn take(&self, began: Moment, ids: &[UserId], found: Found) {
+        // Held, so that whoever is doubted meanwhile is forgotten after this.
+        let mut doubts = self.doubts();
+        let is_told = |id: &UserId| doubts.of.get(id).is_none_or(|since| *since <= began.instant);
         // The first read has looked for no changes, one that found too many has not told them all,
         // and what is known of another database, restored or failed over to, says nothing of this.
         let is_same = self
@@ -102,7 +116,7 @@ impl Known {
             .is_some_and(|(epoch, horizon)| found.epoch == epoch && found.horizon >= horizon);
         let is_gapless = is_same && found.changed.len() < CHANGES_MAX;
         if is_gapless {
-            for (id, standing) in found.changed {
+            for (id, standing) in found.changed.into_iter().filter(|(id, _)| is_told(id)) {
                 // Of a person who is not known nothing has to be known.
                 let _unknown = self.persons.replace(id, standing, true);
             }
@@ -110,21 +124,33 @@ impl Known {
             self.persons.clear();
         }
         let said: HashMap<_, _> = found.asked.into_iter().collect();
-        for id in ids {
+        for id in ids.iter().filter(|id| is_told(id)) {
             self.persons.insert(id.clone(), said.get(id).cloned().unwrap_or_default());
         }
         let mut as_of = self.as_of.write().unwrap_or_else(PoisonError::into_inner);
         as_of.place = Some((found.epoch, found.horizon));
-        if as_of.not_before.is_none_or(|not_before| began.instant >= not_before) {
+        if doubts.of_all.is_none_or(|since| since <= began.instant) {
             as_of.read = Some(began);
         }
+        // Reads come one after the other: none is left that began before this one.
+        doubts.of.retain(|_id, since| *since > began.instant);
     }
 
-    /// Believes none of it until it was read anew, after something was changed here.
-    pub(crate) fn doubt(&self, now: Moment) {
-        let mut as_of = self.as_of.write().unwrap_or_else(PoisonError::into_inner);
-        as_of.read = None;
-        as_of.not_before = Some(now.instant);
+    /// Believes nothing of a person until it was read anew, after something was changed here: others
+    /// need not wait for that.
+    pub(crate) fn doubt(&self, id: &UserId, now: Moment) {
+        let mut doubts = self.doubts();
+        if doubts.of.len() >= DOUBTED_MAX {
+            doubts.of.clear();
+            doubts.of_all = Some(now.instant);
+            self.as_of.write().unwrap_or_else(PoisonError::into_inner).read = None;
+        }
+        doubts.of.insert(id.clone(), now.instant);
+        self.persons.remove(id);
+    }
+
+    fn doubts(&self) -> MutexGuard<'_, Doubts> {
+        self.doubts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many persons are known.
@@ -135,6 +161,8 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const MAX: Duration = Duration::from_secs(5);
@@ -218,16 +246,132 @@ mod tests {
     }
 
     #[test]
-    fn a_read_that_began_before_somebody_was_revoked_here_says_nothing_of_now() {
+    fn a_read_that_began_before_somebody_was_revoked_here_says_nothing_of_them_and_all_of_others() {
         let start = now();
         let known = two(start);
         let (before, at) =
             (later(start, Duration::from_millis(1)), later(start, Duration::from_millis(2)));
-        known.doubt(at);
-        assert_eq!(known.age(at), Age::Old);
+        known.doubt(&id("ada"), at);
+        assert_eq!((known.age(at), known.standing(&id("ada"))), (Age::Fresh, None));
+        assert_eq!(known.standing(&id("bob")), Some(over()));
+
+        let both = [id("ada"), id("eve")];
+        known.take(before, &both, found(100, &["ada"], &["eve"]));
+        assert_eq!(known.standing(&id("ada")), None);
+        assert_eq!(known.standing(&id("eve")), Some(over()));
+        known.take(at, &both, found(100, &[], &["ada"]));
+        assert_eq!(known.standing(&id("ada")), Some(over()));
+        assert_eq!(known.doubts().of.len(), 0);
+    }
+
+    #[test]
+    fn of_too_many_who_are_doubted_nobody_is_believed_and_none_is_kept_for_long() {
+        let start = now();
+        let known = two(start);
+        let (before, at) =
+            (later(start, Duration::from_millis(1)), later(start, Duration::from_millis(2)));
+        for n in 0..DOUBTED_MAX {
+            known.doubt(&id(&n.to_string()), at);
+        }
+        assert_eq!(known.age(at), Age::Fresh);
+        known.doubt(&id("ada"), at);
+        assert_eq!((known.age(at), known.doubts().of.len()), (Age::Old, 1));
         known.take(before, &[], found(100, &[], &[]));
         assert_eq!(known.age(at), Age::Old);
         known.take(at, &[], found(100, &[], &[]));
-        assert_eq!(known.age(at), Age::Fresh);
+        assert_eq!((known.age(at), known.doubts().of.len()), (Age::Fresh, 0));
+        assert_eq!(known.standing(&id("bob")), Some(over()));
+        assert_eq!(known.standing(&id("ada")), None);
+    }
+
+    /// What happens to three people in one process, and to what it knows of them.
+    #[derive(Clone, Copy, Debug)]
+    enum Happens {
+        /// Something is written of one of them here.
+        Here(usize),
+        /// Or elsewhere, which a read has to find.
+        There(usize),
+        /// A read begins, if none is under way, and asks for these.
+        Begins([bool; 3]),
+        /// It has looked by now.
+        Looks,
+        /// And brings what it has seen.
+        Lands,
+    }
+
+    fn happens() -> impl Strategy<Value = Happens> {
+        prop_oneof![
+            (0..3_usize).prop_map(Happens::Here),
+            (0..3_usize).prop_map(Happens::There),
+            any::<[bool; 3]>().prop_map(Happens::Begins),
+            Just(Happens::Looks),
+            Just(Happens::Lands),
+        ]
+    }
+
+    /// A read that is under way: when it began, whom it asks for, and what it has seen.
+    struct Read {
+        began: Moment,
+        asked: Vec<usize>,
+        seen: Option<[i64; 3]>,
+    }
+
+    proptest! {
+        /// How often somebody was written of stands for how they stand.
+        #[test]
+        fn nobody_is_known_as_they_stood_before_something_was_written_of_them_here(
+            all in prop::collection::vec(happens(), 1..60),
+        ) {
+            let ids = ["ada", "bob", "eve"].map(id);
+            let known = Known::nothing(MAX);
+            let (mut at, mut written, mut least) = (now(), [0; 3], [0; 3]);
+            let (mut read, mut told) = (None::<Read>, [0; 3]);
+            for one in all {
+                at = later(at, Duration::from_millis(1));
+                let before = [0, 1, 2].map(|n| known.standing(&ids[n]).is_some());
+                match one {
+                    Happens::Here(n) => {
+                        written[n] += 1;
+                        least[n] = written[n];
+                        known.doubt(&ids[n], at);
+                        for other in (0..3).filter(|other| *other != n) {
+                            prop_assert_eq!(known.standing(&ids[other]).is_some(), before[other]);
+                        }
+                    }
+                    Happens::There(n) => written[n] += 1,
+                    Happens::Begins(asks) if read.is_none() => {
+                        let asked = (0..3).filter(|n| asks[*n]).collect();
+                        read = Some(Read { began: at, asked, seen: None });
+                    }
+                    Happens::Looks => {
+                        if let Some(read) = &mut read {
+                            read.seen.get_or_insert(written);
+                        }
+                    }
+                    Happens::Lands => {
+                        let Some(Read { began, asked, seen }) = read.take() else { continue };
+                        let seen = seen.unwrap_or(written);
+                        let says = |n: usize| {
+                            (ids[n].clone(), Standing { valid_from: seen[n], ..Standing::default() })
+                        };
+                        let changed = (0..3).filter(|n| seen[*n] != told[*n]).map(says).collect();
+                        let found = Found {
+                            horizon: seen.iter().sum(),
+                            changed,
+                            asked: asked.iter().copied().map(says).collect(),
+                            ..Found::default()
+                        };
+                        let ids: Vec<_> = asked.iter().map(|n| ids[*n].clone()).collect();
+                        known.take(began, &ids, found);
+                        told = seen;
+                    }
+                    Happens::Begins(_) => {}
+                }
+                for (id, least) in ids.iter().zip(least) {
+                    let stands = known.standing(id).map(|standing| standing.valid_from);
+                    prop_assert!(stands.is_none_or(|stands| stands >= least), "{stands:?}");
+                }
+            }
+        }
     }
 }

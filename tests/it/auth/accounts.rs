@@ -26,7 +26,7 @@ async fn reset(app: &App, email: &str) -> Result<(), Status> {
 }
 
 /// The purposes of the messages that were sent to an address.
-async fn mail(email: &str) -> Vec<String> {
+pub(crate) async fn mail(email: &str) -> Vec<String> {
     let (issuer, project) = (world().issuer_address, tests::PROJECT);
     let url = format!("http://{issuer}/emulator/v1/projects/{project}/oobCodes");
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();

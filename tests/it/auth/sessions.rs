@@ -136,8 +136,68 @@ async fn a_sign_in_that_is_over_before_it_began_is_told_to_come_back_and_is_not_
     assert_eq!(app.sql_count(live).await, 0);
     let failed = "select coalesce(sum(count), 0)::bigint from mayfly_auth.attempt";
     assert_eq!(app.sql_count(failed).await, 0, "the password was right");
+    let begun = "select count(*) from mayfly_auth.audit where event = 'sign_in_begun'";
+    assert_eq!(app.sql_count(begun).await, 2, "and that it was tried is written down");
     // Nobody else's are.
     signed_in(&app, &account()).await;
+}
+
+/// Has somebody signed in so often from a second on, once in each.
+async fn signed_in_often(app: &App, user_id: &str, times: usize, from: i64) {
+    let sessions = format!(
+        "insert into mayfly_auth.session
+         select gen_random_uuid(), '{user_id}', {from} + n, '', now(), now(), null
+         from generate_series(1, {times}) as n"
+    );
+    app.sql(&sessions).await;
+}
+
+#[tokio::test]
+async fn whoever_signs_in_again_and_again_ends_the_oldest_and_leaves_no_rows() {
+    let app = App::start().await;
+    let email = account();
+    let (phone, of_phone) = signed_in(&app, &email).await;
+    let user_id = of_phone.user_id.clone();
+    // Others of hers that are over, and one of somebody else's.
+    app.sql(&format!(
+        "insert into mayfly_auth.session
+         select gen_random_uuid(), user_id, 7, '', now(), now(), now()
+         from unnest(array['{user_id}', '{user_id}', 'eve']) as user_id"
+    ))
+    .await;
+    let later = Clock::system().unix_secs() + 1000;
+    signed_in_often(&app, &user_id, 198, later).await;
+    let rows =
+        |of: &str| format!("select count(*) from mayfly_auth.session where user_id = '{of}'");
+    sleep(Duration::from_millis(1100)).await;
+    // The two hundredth ends nobody's.
+    let (laptop, of_laptop) = signed_in(&app, &email).await;
+    assert_eq!(app.sql_count(&rows(&user_id)).await, 200);
+    refresh(&app, &of_phone.refresh_token).await.unwrap();
+    sleep(Duration::from_millis(1100)).await;
+    signed_in(&app, &email).await;
+
+    assert_eq!(app.sql_count(&rows(&user_id)).await, 200);
+    assert_eq!(app.sql_count(&rows("eve")).await, 1);
+    let revoked = unauthenticated("TOKEN_REVOKED");
+    assert_eq!(refusal(refresh(&app, &of_phone.refresh_token).await), revoked);
+    assert_eq!(asks(&app, &phone).await, revoked);
+    refresh(&app, &of_laptop.refresh_token).await.unwrap();
+    assert_eq!(asks(&app, &laptop).await.0, Code::NotFound);
+    let noted = "select count(*) from mayfly_auth.audit where event = 'session_revoked'";
+    assert_eq!(app.sql_count(noted).await, 1);
+}
+
+#[tokio::test]
+async fn a_sign_in_that_would_be_the_oldest_of_too_many_is_told_to_come_back() {
+    let app = App::start().await;
+    let email = account();
+    let (_phone, of_phone) = signed_in(&app, &email).await;
+    let later = Clock::system().unix_secs() + 1000;
+    signed_in_often(&app, &of_phone.user_id, 200, later).await;
+    let told = told(&tries(&app, &email, PASSWORD).await.unwrap_err());
+    assert_eq!((told.code, told.retry_delay), (Code::Unavailable, Some(Duration::from_secs(1))));
+    refresh(&app, &of_phone.refresh_token).await.expect("nothing has ended");
 }
 
 #[tokio::test]

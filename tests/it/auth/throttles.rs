@@ -134,6 +134,28 @@ async fn an_address_that_many_share_forgets_a_failure_a_minute_however_busy_it_i
 }
 
 #[tokio::test]
+async fn what_one_person_has_tried_is_neither_held_against_another_nor_forgotten_for_them() {
+    let (app, _clock) = app().await;
+    let stranger = app.stranger(None);
+    let (ada, bob) = (account(), account());
+    let tries = async |address: &str, email: &str, password: &str| {
+        let request = from(address, sign_in(email, password));
+        stranger.auth().sign_in(request).await.map(drop)
+    };
+    let wrong = unauthenticated("CREDENTIALS_INVALID");
+
+    assert_eq!(refusal(tries("192.0.2.2", &bob, "wrong").await), wrong);
+    for _ in 0..6 {
+        assert_eq!(refusal(tries("192.0.2.1", &ada, "wrong").await), wrong);
+    }
+    tries("192.0.2.2", &bob, PASSWORD).await.expect("he does not wait for her");
+    waits(tries("192.0.2.1", &ada, PASSWORD).await);
+    // What she has tried is all there still, and none of what he has.
+    let counts = "select (100 * max(count) + sum(count))::bigint from mayfly_auth.attempt";
+    assert_eq!(app.sql_count(counts).await, 100 * 6 + 6 + 6 + 1);
+}
+
+#[tokio::test]
 async fn one_address_has_no_messages_sent_and_no_accounts_made_without_end() {
     let (app, clock) = app().await;
     let stranger = app.stranger(None);

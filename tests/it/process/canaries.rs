@@ -9,6 +9,9 @@ use tests::{Person, world};
 use super::{Environment, NOWHERE, Serving, get, program::Program, secs};
 use crate::process::program::ALL;
 
+/// An id that no API client has.
+const NO_CLIENT: &str = "018f4e9e-6c1a-7d3e-8a55-0242ac120002";
+
 /// What is looked for.
 #[derive(Default)]
 struct Canaries(Vec<(&'static str, String)>);
@@ -165,9 +168,42 @@ fn of_sign_ins(c: &mut Canaries) -> Vec<Ask> {
         auth("SendPasswordReset", json!({"email": address(c.of("an address that forgot"))})),
         auth(
             "ExchangeApiKey",
-            json!({"apiClientId": c.of("a machine"), "secret": c.of("a secret")}),
+            json!({"apiClientId": c.of("a machine"), "clientSecret": c.of("a secret")}),
+        ),
+        auth(
+            "ExchangeApiKey",
+            json!({"apiClientId": NO_CLIENT, "clientSecret": c.of("a secret of no machine")}),
         ),
     ]
+}
+
+/// A machine that is let in, and whoever asks about its token and about others: what is shown is
+/// right, so that it comes as far as the handlers and the database.
+async fn machine(serving: &Serving, canaries: &mut Canaries) {
+    let roles = Map::from_iter([("roles".to_owned(), json!(["admin"]))]);
+    let token = world().issuer.id_token("an-admin", &roles);
+    canaries.0.push(("an administrator's token", token.clone()));
+    let admin = Person::new(serving.address, "an-admin", Some(token.clone()));
+    let headers = [("content-type", "application/json"), ("idempotency-key", "a-machine")];
+    let ask = async |method: &str, message: Value| {
+        let path = format!("/mayfly.auth.v1.AuthService/{method}");
+        let answer = admin.post(&path, message.to_string(), &headers).await;
+        assert_eq!(answer.status, 200, "{method}: {answer:?}");
+        answer.body
+    };
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+
+    let made = ask("CreateApiClient", json!({"displayName": "Billing"})).await;
+    let secret = text(&made["clientSecret"]);
+    canaries.0.push(("an API client's secret", secret.clone()));
+    let id = &made["apiClient"]["apiClientId"];
+    let key = json!({"apiClientId": id, "clientSecret": secret});
+    let access = text(&ask("ExchangeApiKey", key).await["accessToken"]);
+    canaries.0.push(("an access token", access.clone()));
+    for token in [access, token] {
+        assert_eq!(ask("ValidateToken", json!({"token": token})).await["active"], json!(true));
+    }
+    ask("ValidateToken", json!({"token": canaries.of("a token that is asked about")})).await;
 }
 
 /// Sends it all; what is refused is refused without a word of it. Gives how many were not.
@@ -214,7 +250,17 @@ async fn none_of_forty_canaries_is_in_any_sink_at_the_loudest() {
     assert!(canaries.0.len() >= 40, "{}", canaries.0.len());
     let taken = send(&serving, &canaries, asks.into_iter().flatten().collect()).await;
     assert!(taken >= 5, "{taken} calls went well");
+    machine(&serving, &mut canaries).await;
     sinks(serving, &canaries).await;
+
+    // Keys that are asked for with a secret, and are not there: people are told with the causes.
+    let keys_url = format!("http://127.0.0.1:1/keys?key={}", canaries.of("a secret of keys"));
+    let unkeyed = environment.clone().with("JWKS_URL", keys_url).with("LOG_FORMAT", "text");
+    let mut program = Program::start(&mut unkeyed.command_of(Path::new(ALL), &[]));
+    let is_told = |line: &str| line.contains("token keys not fetched").then_some(());
+    program.line("it has no keys", is_told).await;
+    program.signal("TERM");
+    canaries.are_not_in("the log for people", &program.end(secs(5)).await.stdout);
 
     // The same without a database, whose errors are told.
     let nowhere = NOWHERE.replace(super::CANARY, &canaries.of("a password of no database"));

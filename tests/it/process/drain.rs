@@ -2,17 +2,22 @@
 
 use std::{fs::File, os::unix::fs::OpenOptionsExt, process::Command};
 
-use proto::user::v1::{CreateProfileRequest, Profile};
+use proto::{
+    auth::v1::RegisterRequest,
+    user::v1::{CreateProfileRequest, Profile},
+};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
-use tests::{keyed, world};
+use tests::{Person, keyed, world};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    Environment, NOWHERE, Serving, get,
-    program::{Program, eventually},
+    Environment, NOWHERE, Serving, get, lines,
+    own::with_firebase,
+    program::{ALL, Program, eventually},
     secs,
 };
+use crate::auth::{accounts::mail, front::Front};
 
 /// `O_NONBLOCK`, as Linux has it.
 const WITHOUT_WAITING: i32 = 0o4000;
@@ -129,6 +134,37 @@ async fn a_call_that_does_not_finish_is_cut_when_the_drain_is_over() {
     assert!(ended.stdout.contains("drain cut short"), "{ended:?}");
     // Its transaction went with it.
     timeout(secs(5), held.has_waiting(0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_caller_has_left_is_done_before_the_drain_is_over() {
+    let database = world().new_database().await;
+    let front = Front::open().await;
+    let environment = Environment::of(&world().runtime_url(&database)).with_issuer();
+    let environment = with_firebase(environment).with("IDENTITY_TOOLKIT_URL", front.url());
+    let mut serving = Serving::of(&mut environment.command_of(ALL.as_ref(), &[])).await;
+    let mut held = front.holds("accounts:signUp");
+    let stranger = Person::new(serving.address, "nobody", None);
+    let mut auth = stranger.auth();
+    let email = "left-before-the-drain@example.com".to_owned();
+    let request = RegisterRequest { email: email.clone(), password: "correct horse".to_owned() };
+    tokio::select! {
+        answer = auth.register(request) => panic!("{answer:?}"),
+        () = held.came() => {}
+    }
+    drop((auth, stranger));
+    serving.program.signal("TERM");
+    // With nothing under way it would be gone by then.
+    sleep(secs(3)).await;
+    held.goes();
+
+    let ended = serving.program.end(secs(10)).await;
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert_eq!(mail(&email).await, ["VERIFY_EMAIL"]);
+    // It is in the log as well, long after the line of its call.
+    let lines = lines(&ended.stdout);
+    let events: Vec<_> = lines.iter().filter_map(|line| line.get("event")?.as_str()).collect();
+    assert_eq!(events, ["register_begun", "registered"]);
 }
 
 #[tokio::test]

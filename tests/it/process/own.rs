@@ -86,11 +86,12 @@ async fn an_event_is_one_line_with_its_request_and_no_secret() {
         .into_iter()
         .filter(|line| line.get("message").and_then(Value::as_str) == Some("security event"))
         .collect();
-    assert_eq!(told.len(), 1, "{}", ended.stdout);
-    for (name, value) in
-        [("event", "signed_in"), ("request_id", id), ("rpc", "/mayfly.auth.v1.AuthService/SignIn")]
-    {
-        assert_eq!(told[0].get(name).and_then(Value::as_str), Some(value), "{name}");
+    assert_eq!(told.len(), 2, "{}", ended.stdout);
+    let sign_in = "/mayfly.auth.v1.AuthService/SignIn";
+    for (line, event) in told.iter().zip(["sign_in_begun", "signed_in"]) {
+        for (name, value) in [("event", event), ("request_id", id), ("rpc", sign_in)] {
+            assert_eq!(line.get(name).and_then(Value::as_str), Some(value), "{name}");
+        }
     }
     for secret in ["hunter2", email, &tokens.id_token, &tokens.refresh_token, &tokens.user_id] {
         assert!(!ended.stdout.contains(secret), "{secret} in {}", ended.stdout);

@@ -9,10 +9,11 @@ const SHELVES: [&str; 4] = ["functions", "shared", "fly", "fly/local"];
 const PUBLIC_READS: [&str; 1] = ["user.list_profiles"];
 
 /// Statements that find rows by how old they are, whoever they belong to.
-const SWEEPS: [&str; 3] = ["auth.append_audit", "auth.take_untold", "database.sweep_answers"];
+const SWEEPS: [&str; 4] =
+    ["auth.append_audit", "auth.count_attempt", "auth.take_untold", "database.sweep_answers"];
 
 /// What a column is called that tells whom a row belongs to.
-const OWNERS: [&str; 3] = ["user_id", "person_id", "caller"];
+const OWNERS: [&str; 4] = ["user_id", "person_id", "caller", "subject"];
 
 /// `queries/<owner>/<name>.sql`.
 struct Statement<'a> {

@@ -21,6 +21,8 @@ pub(crate) enum What {
     PasswordResetBegun,
     /// It was asked for it.
     PasswordResetSent,
+    /// Firebase is about to be asked whether a password is right, and may have said so to nobody.
+    SignInBegun,
     /// Somebody signed in.
     SignedIn,
     /// Somebody did not.
@@ -89,6 +91,7 @@ impl What {
             Self::MessageUnsent => "message_unsent",
             Self::PasswordResetBegun => "password_reset_begun",
             Self::PasswordResetSent => "password_reset_sent",
+            Self::SignInBegun => "sign_in_begun",
             Self::SignedIn => "signed_in",
             Self::SignInFailed => "sign_in_failed",
             Self::AttemptsBlocked => "attempts_blocked",

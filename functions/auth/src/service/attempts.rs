@@ -44,14 +44,9 @@ impl AuthService {
         Ok(())
     }
 
-    /// Counts an attempt for each, or says when it may be made.
-    pub(super) async fn attempt(&self, call: &Call, subjects: &[Subject]) -> Result<(), Fault> {
-        let count = |tx: Tx| async move { self.count_each(&tx, call, subjects).await };
-        self.context.pool.transaction(count).await
-    }
-
-    /// The same before Firebase is asked to do something. That it is begun is written down with the
-    /// count: whoever leaves before the end, or has left no time for it, is in the audit all the same.
+    /// Counts an attempt before Firebase is asked for something, or says when it may be made. That it is
+    /// begun is written down with the count: whoever leaves before the end, or has left no time for it,
+    /// is in the audit all the same.
     pub(super) async fn begin(
         &self,
         call: &Call,
@@ -71,17 +66,12 @@ impl AuthService {
         event: &Event,
     ) -> Result<(), Fault> {
         let count = |tx: Tx| async move {
-            self.count_each(&tx, call, subjects).await?;
+            for subject in subjects {
+                self.count(&tx, call, subject).await?;
+            }
             self.note(&tx, call, event.clone()).await
         };
         self.context.pool.transaction(count).await
-    }
-
-    async fn count_each(&self, tx: &Tx, call: &Call, subjects: &[Subject]) -> Result<(), Fault> {
-        for subject in subjects {
-            self.count(tx, call, subject).await?;
-        }
-        Ok(())
     }
 
     async fn count(&self, tx: &Tx, call: &Call, subject: &Subject) -> Result<(), Fault> {

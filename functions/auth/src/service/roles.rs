@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use call::{Call, SignedIn, signed_in};
+use call::{SignedIn, signed_in};
 use database::Tx;
 use fault::{Fault, Reason};
 use identity::UserId;
@@ -13,11 +13,13 @@ use tonic::{Request, Response};
 use super::{Answer, AuthService, Event, What, lock_both, standing::contradicted};
 use crate::{model, remote::Claims};
 
-/// How long Firebase has for each thing it is asked, whoever still waits for it.
+/// How long setting roles may take, whoever still waits for it, and how long of that Firebase has for
+/// each thing that it is told.
+const SET_MAX: Duration = Duration::from_secs(20);
 const GIVE_MAX: Duration = Duration::from_secs(10);
 
-/// For how long what was begun may come to pass, in seconds: longer than Firebase has for it, and what
-/// is noted before and after.
+/// For how long what was begun may come to pass, in seconds: longer than all of it, and what is noted
+/// in the end.
 const UNDER_WAY_SECS: i64 = 30;
 
 /// Roles that somebody is about to have.
@@ -56,12 +58,15 @@ impl AuthService {
         let of = UserId::parse(&user_id).ok_or(Reason::NotFound)?;
         model::keeps_admin(&call.user_id, &of, &roles)?;
 
-        let change = self.begin_roles(&call, &of, &roles).await?;
         // Firebase does what it was asked though nobody waits for it any more: neither does this end
         // with a call that is cut.
-        let service = self.clone();
-        let making = self.context.tasks.spawn(async move { service.make(&change).await });
-        making.await.map_err(Fault::internal)??;
+        let call = call.until(Instant::now() + SET_MAX);
+        let (service, own, given) = (self.clone(), call.clone(), roles.clone());
+        let set = async move {
+            let change = service.begin_roles(&own, &of, &given).await?;
+            service.make(&change).await
+        };
+        self.context.tasks.finish(&call, set).await?;
 
         Ok(Response::new(Roles { user_id, roles }))
     }
@@ -105,7 +110,8 @@ impl AuthService {
     async fn make(&self, change: &Change) -> Result<(), Fault> {
         let Change { call, of, roles, before, .. } = change;
         let claims = model::with_roles(before.claims.clone(), roles);
-        let set_time = match self.toolkit.set_claims(&asking(call), of, claims).await {
+        let asked = call.until(Instant::now() + GIVE_MAX);
+        let set_time = match self.toolkit.set_claims(&asked, of, claims).await {
             Ok(set_time) => set_time,
             Err(error) => {
                 if error.is_refusal() {
@@ -156,7 +162,8 @@ impl AuthService {
     async fn restore(&self, change: &Change, until: i64) -> Result<(), Fault> {
         let Change { call, of, before, .. } = change;
         let claims = before.claims.clone();
-        let set_time = self.toolkit.set_claims(&asking(call), of, claims).await?;
+        let asked = call.until(Instant::now() + GIVE_MAX);
+        let set_time = self.toolkit.set_claims(&asked, of, claims).await?;
         let event = Event::of_roles(What::RolesRestored, of, &model::roles_in(&before.claims));
         self.note_alone(call, &event).await?;
         self.end_alone(change, until, set_time).await
@@ -183,9 +190,4 @@ impl AuthService {
     fn second_after(&self, said_time: Option<i64>) -> i64 {
         said_time.unwrap_or_else(|| self.context.clock.unix_secs()) + 1
     }
-}
-
-/// The call, as one that has time of its own.
-fn asking(call: &Call) -> Call {
-    Call { deadline: Some(Instant::now() + GIVE_MAX), ..call.clone() }
 }

@@ -10,6 +10,7 @@ use proto::auth::v1::{
     RefreshTokenRequest, RefreshTokenResponse, RegisterRequest, RegisterResponse,
     SendPasswordResetRequest, SendPasswordResetResponse, SignInRequest, SignInResponse, Tokens,
 };
+use tokio::time::Instant;
 use tonic::{Code, Request, Response};
 
 use super::{Answer, AuthService, Event, What, pace::Pace};
@@ -22,21 +23,36 @@ use crate::{
     store,
 };
 
+/// How long an account may take to be made and told of: longer than any caller has for it.
+const REGISTER_MAX: Duration = Duration::from_secs(20);
+
+/// How many sign-ins of one person may be open. Whoever signs in once more ends the oldest.
+const SESSIONS_MAX: i64 = 200;
+
 impl AuthService {
+    /// Comes to its end though the caller is gone: whoever leaves once Firebase has heard of it would
+    /// have an account with an address that is told nothing, and learn that the address was free.
     pub(super) async fn registers(
         &self,
         request: Request<RegisterRequest>,
     ) -> Answer<RegisterResponse> {
         let (call, RegisterRequest { email, password }) = anyone(request)?;
-        let subjects = self.subjects(&call, (Kind::Mail, &email)).await?;
+        let call = call.until(Instant::now() + REGISTER_MAX);
 
-        self.begin(&call, &subjects, What::RegisterBegun).await?;
-        let pace = Pace::begin();
-        let outcome = self.make_account(&call, (&email, &password), &subjects).await;
-        pace.end().await;
+        let (service, own) = (self.clone(), call.clone());
+        let register = async move { service.register(&own, (&email, &password)).await };
+        self.context.tasks.finish(&call, register).await?;
 
-        outcome?;
         Ok(Response::new(RegisterResponse {}))
+    }
+
+    async fn register(&self, call: &Call, (email, password): (&str, &str)) -> Result<(), Fault> {
+        let subjects = self.subjects(call, (Kind::Mail, email)).await?;
+        self.begin(call, &subjects, What::RegisterBegun).await?;
+        let pace = Pace::begin();
+        let outcome = self.make_account(call, (email, password), &subjects).await;
+        pace.end().await;
+        outcome
     }
 
     /// Makes an account and has its address verified; or has the owner of the one that is there told.
@@ -99,7 +115,7 @@ impl AuthService {
         let device_name = model::device_name(device_name)?;
         let subjects = self.subjects(&call, (Kind::Account, &email)).await?;
 
-        self.attempt(&call, &subjects).await?;
+        self.begin(&call, &subjects, What::SignInBegun).await?;
         let pace = Pace::begin();
         let outcome = match self.toolkit.sign_in(&call, &email, &password).await {
             Ok(signed_in) => self.kept(&call, &subjects, (signed_in, device_name)).await,
@@ -187,6 +203,7 @@ impl AuthService {
                 _ => {}
             }
             store::create_session(&tx, kept).await?;
+            self.make_room(&tx, call, kept).await?;
             self.succeeded(&tx, subjects).await?;
             self.note(&tx, call, Event::of_person(What::SignedIn, &person.user_id)).await?;
             Ok(true)
@@ -196,6 +213,23 @@ impl AuthService {
         }
         let session = Some(session.told_to(person.auth_time));
         Ok(Some(SignInResponse { tokens: Some(tokens(person, signed_in)), session }))
+    }
+
+    /// Ends the oldest sign-ins of a person who has too many, and drops those that are over: that they
+    /// are the revocations say as well. It bounds what somebody has here who signs in again and again.
+    async fn make_room(&self, tx: &Tx, call: &Call, latest: &Session) -> Result<(), Fault> {
+        let user_id = &latest.user_id;
+        if let Some(last) = store::get_surplus_sign_in(tx, user_id, SESSIONS_MAX).await? {
+            // They end by their second, and with one of this second this one would.
+            if last >= latest.auth_time {
+                return Err(over_already());
+            }
+            store::revoke_sessions(tx, user_id, (0, last), self.now()).await?;
+            self.context.revocations.revoke(tx, user_id, last + 1).await?;
+            self.note(tx, call, Event::of_person(What::SessionRevoked, user_id)).await?;
+        }
+        store::drop_sessions(tx, user_id).await?;
+        Ok(())
     }
 
     pub(super) async fn refreshes(

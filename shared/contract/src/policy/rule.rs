@@ -65,6 +65,7 @@ impl Rule {
         let rate = reader.rate(access.as_ref());
         let (access, mutation) = (access?, mutation?);
         reader.exactly_once(&access, mutation);
+        reader.service(&access);
 
         Some(Self { access, deadline: deadline?, mutation, priority: priority?, rate })
     }
@@ -191,10 +192,22 @@ impl Reader<'_> {
             let fault = "is exactly_once and public, but a key belongs to a caller";
             self.refuse(fault, "write signed_in, role or service in its rule, or not_retryable");
         }
-        if self.method.is_client_streaming() || self.method.is_server_streaming() {
+        if self.is_stream() {
             let fault = "is exactly_once and streams, but only a single answer can be kept";
             self.refuse(fault, "write idempotent or not_retryable in its rule");
         }
+    }
+
+    /// A stream ends when its person may have it no longer; nothing asks that of a function.
+    fn service(&mut self, access: &Access) {
+        if matches!(access, Access::Service(_)) && self.is_stream() {
+            let fault = "is for services and streams, but would outlive its caller's token";
+            self.refuse(fault, "write signed_in or role in its rule, or let it answer at once");
+        }
+    }
+
+    fn is_stream(&self) -> bool {
+        self.method.is_client_streaming() || self.method.is_server_streaming()
     }
 
     fn has(&self, name: &str) -> bool {

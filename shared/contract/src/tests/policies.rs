@@ -102,15 +102,34 @@ fn exactly_once_needs_a_caller_and_one_answer() {
         &rule(&once.replace("signed_in", "public")),
         &[GET, "is exactly_once and public", "write signed_in, role or service"],
     );
-    for (input, output) in [("stream ", ""), ("", "stream "), ("stream ", "stream ")] {
-        let text = contract(&format!(
-            "service BadService {{ rpc Get({input}GetRequest) returns ({output}GetResponse) {{
-                option (mayfly.policy.v1.rule) = {{ {once} }};
-            }} }}
-            message GetRequest {{}} message GetResponse {{}}"
-        ));
+    for text in streams(&once) {
         refuses(&text, &[GET, "is exactly_once and streams", "write idempotent or not_retryable"]);
     }
+}
+
+#[test]
+fn a_stream_is_no_functions() {
+    let service = RULE.replace("signed_in: {}", "service: {callers: [\"user\"]}");
+
+    compile(&rule(&service)).unwrap();
+    for text in streams(&service) {
+        refuses(&text, &[GET, "is for services and streams", "write signed_in or role"]);
+    }
+    for text in streams(RULE) {
+        compile(&text).unwrap();
+    }
+}
+
+/// An RPC with this rule, in each way in which it can stream.
+fn streams(rule: &str) -> [String; 3] {
+    [("stream ", ""), ("", "stream "), ("stream ", "stream ")].map(|(input, output)| {
+        contract(&format!(
+            "service BadService {{ rpc Get({input}GetRequest) returns ({output}GetResponse) {{
+                option (mayfly.policy.v1.rule) = {{ {rule} }};
+            }} }}
+            message GetRequest {{}} message GetResponse {{}}"
+        ))
+    })
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
 use super::support::{Answer, NOW, World, header, jwk, sign_as, token, with_claim, with_header};
-use crate::{Error, FetchError, KeysState, Person};
+use crate::{Error, FetchError, KeysState, Person, source::WAITING_MAX};
 
 type Told = Result<Arc<Person>, Error>;
 
@@ -52,6 +52,59 @@ async fn a_server_that_hangs_costs_500_calls_one_fetch_and_3_seconds() {
     }
     assert_eq!((world.requests(), world.verifier.fetches_total()), (1, 1));
     assert_eq!(world.verifier.fetch_failures_total(), 1);
+}
+
+/// So many calls that wait for keys, all with this token, and what the next one is told meanwhile.
+async fn beyond_the_places(world: &World, token: &str) -> Told {
+    let mut waiting = JoinSet::new();
+    for _place in 0..WAITING_MAX {
+        let (verifier, token) = (world.verifier.clone(), token.to_owned());
+        waiting.spawn(async move { verifier.verify(&token).await });
+    }
+    // They are on this one thread, which turns to a few dozen of them at a time.
+    for _turn in 0..WAITING_MAX {
+        tokio::task::yield_now().await;
+    }
+    let told = tokio::time::timeout(Duration::from_millis(1500), world.verifier.verify(token));
+    let told = told.await.expect("it does not wait");
+    assert!(waiting.try_join_next().is_none(), "the others do");
+    waiting.shutdown().await;
+    told
+}
+
+#[tokio::test]
+async fn so_many_wait_for_keys_and_the_next_is_told_at_once_that_there_are_none() {
+    let gate = Arc::new(Semaphore::new(0));
+    let keys = Answer::keys(&[jwk(0, "k1")]);
+    let world = World::new(Answer::Held(Arc::clone(&gate), Box::new(keys.clone()))).await;
+    let good = token(|_, _| {});
+    let told = beyond_the_places(&world, &good).await;
+    let Err(Error::KeysUnavailable(why)) = told else { panic!("{told:?}") };
+    assert!(matches!(*why, FetchError::Crowded), "{why}");
+    // Those who waited have left, and with them their places.
+    gate.add_permits(1);
+    world.verifier.verify(&good).await.unwrap();
+
+    // A key that is not known yet may be a good one.
+    world.answers(Answer::Held(gate, Box::new(keys)));
+    let told = beyond_the_places(&world, &by_the_second_pair()).await;
+    assert!(matches!(told, Err(Error::KeysUnavailable(_))), "{told:?}");
+    world.verifier.verify(&with_claim("exp", json!(NOW + 9999))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_secret_in_the_keys_url_is_in_no_error() {
+    let world = World::asking(Answer::Close, "?key=hunter2").await;
+    let told = world.verifier.verify(&token(|_, _| {})).await;
+    assert!(matches!(told, Err(Error::KeysUnavailable(_))), "{told:?}");
+    let error = world.verifier.keys_error().unwrap();
+    assert_eq!(error.class(), "unreachable");
+    // As it is logged, and as somebody might print it.
+    let chain = std::iter::successors(Some(&*error as &dyn std::error::Error), |it| it.source());
+    let chain: Vec<_> = chain.map(ToString::to_string).collect();
+    assert!(chain.len() > 1, "{chain:?}");
+    let told = format!("{} {error:?}", chain.join(": "));
+    assert!(!told.contains("hunter2"), "{told}");
 }
 
 #[tokio::test]

@@ -69,8 +69,13 @@ impl World {
     }
 
     pub(super) async fn new(answer: Answer) -> Self {
+        Self::asking(answer, "").await
+    }
+
+    /// The same, whose server is asked with this behind its path.
+    pub(super) async fn asking(answer: Answer, query: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/keys", listener.local_addr().unwrap());
+        let url = format!("http://{}/keys{query}", listener.local_addr().unwrap());
         let answer = Arc::new(Mutex::new(answer));
         let requests = Arc::new(AtomicUsize::default());
         let (said, seen) = (Arc::clone(&answer), Arc::clone(&requests));

@@ -23,11 +23,12 @@ impl Mutant {
 }
 
 /// What binds a statement's rows to whoever may see them, or to the one thing that they asked for.
-const PREDICATES: [&str; 7] = [
+const PREDICATES: [&str; 8] = [
     "user_id = $",
     "user_id = any($",
     "person_id = $",
     "caller = $",
+    "subject = $",
     "session_id = $",
     "api_client_id = $",
     "visibility = ",
