@@ -14,6 +14,7 @@ use tonic::Status;
 
 mod cancels;
 mod connections;
+mod ended;
 mod errors;
 mod outages;
 mod pooler;
