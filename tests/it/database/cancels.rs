@@ -6,18 +6,22 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use proto::user::v1::{CreateProfileRequest, GetProfileRequest, Profile, UpdateProfileRequest};
-use tests::{App, Person, told, until, with_key};
+use tests::{App, Person, Proxy, told, until, with_key, world};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
 use tonic::{Code, Response, Status};
 
-use super::{Bench, Database, Dice, SOON, end_in_time, number, reads_ada, run};
+use super::{Bench, Database, Dice, SOON, all_end_in_time, end_in_time, number, reads_ada, run};
 
 /// The statements that are under way.
 const UNDER_WAY: &str = "state = 'active'";
+
+/// A statement that takes longer than anybody waits here.
+const SLEEPS: &str = "select pg_sleep(20)";
 
 /// Nothing is left of those who left: at most a pool, the control connection, one of another pool
 /// and the one for revocations, all idle, no lock.
@@ -99,12 +103,38 @@ async fn a_statement_whose_cancel_is_lost_ends_by_itself() {
     let bench = Bench::with(&direct).await;
     let mut outlived = Vec::new();
     for _ in 0..3 {
-        let impatient = run(&bench.pool, "select pg_sleep(20)");
+        let impatient = run(&bench.pool, SLEEPS);
         timeout(Duration::from_millis(100), impatient).await.unwrap_err();
         outlived.push(bench.database.waits_for("the statement is gone", 0, UNDER_WAY).await);
         bench.is_idle().await;
     }
     end_in_time(&outlived);
+}
+
+#[tokio::test]
+async fn a_statement_whose_cancel_is_not_answered_ends_by_itself() {
+    // The way of cancels swallows what it is sent; that of statements is whole.
+    let proxy = Proxy::open();
+    let database = Database(world().new_database().await);
+    let direct = proxy.url(&database.0);
+    let bench = Bench::on(database, &[("DATABASE_DIRECT_URL", &direct)]);
+    let leave = async || {
+        let impatient = || timeout(Duration::from_millis(100), run(&bench.pool, SLEEPS));
+        for left in join_all((0..3).map(|_| impatient())).await {
+            left.unwrap_err();
+        }
+        let outlived = bench.database.waits_for("the statements are gone", 0, UNDER_WAY).await;
+        bench.is_idle().await;
+        outlived
+    };
+    // There are connections, one for control among them, before it is silent.
+    leave().await;
+    proxy.stall();
+    let mut outlived = Vec::new();
+    for _ in 0..5 {
+        outlived.push(leave().await);
+    }
+    all_end_in_time(outlived);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
