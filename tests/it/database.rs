@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
+mod accounts;
 mod cancels;
 mod connections;
 mod ended;
