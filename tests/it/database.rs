@@ -12,8 +12,10 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
+mod accounts;
 mod cancels;
 mod connections;
+mod ended;
 mod errors;
 mod outages;
 mod pooler;
@@ -24,6 +26,9 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// How long a statement may outlive its caller.
 const OUTLIVES_MAX: Duration = Duration::from_millis(500);
+
+/// By how much other tests beside it may hold it up.
+const BESIDE_OTHERS: Duration = Duration::from_millis(250);
 
 /// Our statements on a database, as Postgres sees them: the functions' login.
 const OURS: &str = "datname = current_database() and usename = 'mayfly_runtime'";
@@ -144,6 +149,16 @@ impl Dice {
 #[track_caller]
 fn end_in_time(outlived: &[Duration]) {
     assert!(outlived.iter().any(|outlived| *outlived < OUTLIVES_MAX), "{outlived:?}");
+}
+
+/// Insists that every one of them ends as soon as the number says in the median, and none much later:
+/// what they wait for on the way there is a time-out, and no other work.
+#[track_caller]
+fn all_end_in_time(mut outlived: Vec<Duration>) {
+    outlived.sort_unstable();
+    let (median, most) = (outlived[outlived.len() / 2], outlived[outlived.len() - 1]);
+    let is_in_time = median < OUTLIVES_MAX && most < OUTLIVES_MAX + BESIDE_OTHERS;
+    assert!(is_in_time, "{outlived:?}");
 }
 
 /// Runs a statement of the test's own.

@@ -64,7 +64,8 @@ async fn odd_heads_are_refused_and_nothing_follows_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_delays_nobody_else() {
-    hold(&["say nothing", "MAX_CONNS", "address space", "pids.max", "no descriptors"]).await;
+    hold(&["say nothing", "MAX_CONNS", "ten times", "address space", "pids.max", "no descriptors"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,7 +135,7 @@ async fn a_small_machine_is_enough_for_large_messages() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_in_trouble_is_told_of_left_alone_and_found_again() {
-    hold(&["terminated every", "500 callers"]).await;
+    hold(&["down at start", "terminated every", "500 callers"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

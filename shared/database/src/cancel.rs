@@ -12,12 +12,13 @@ use tokio::{sync::Mutex, time::timeout};
 
 use crate::connect::{Backend, Connector};
 
-/// How long cancelling one statement may take. The backend ends it by itself soon after: it looks
-/// whether its client is there every 250 ms.
-const CANCEL_MAX: Duration = Duration::from_millis(500);
+/// How long cancelling one statement may take. Then its connection is dropped, and the backend ends
+/// it by itself: it looks whether its client is there every 250 ms. Both fit in the half second by
+/// which a statement may outlive its caller.
+const CANCEL_MAX: Duration = Duration::from_millis(200);
 
-/// A control connection that does not answer for so long is dead.
-const ANSWER_MAX: Duration = Duration::from_millis(250);
+/// A control connection that does not answer for so long is dead. What is left is for a new one.
+const ANSWER_MAX: Duration = Duration::from_millis(100);
 
 /// A control connection of this age is replaced: its server may no longer be the one to ask.
 const CONTROL_AGE_MAX: Duration = Duration::from_secs(30);

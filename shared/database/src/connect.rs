@@ -6,7 +6,7 @@ use sqlx::{
     ConnectOptions, Executor, PgConnection, postgres::PgConnectOptions, query_file, raw_sql,
 };
 
-use crate::Settings;
+use crate::{Settings, error::Ended};
 
 /// How to reach the database, and what every connection runs under.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ impl Connector {
     /// A connection for queries.
     pub(crate) async fn connect(&self) -> sqlx::Result<Backend> {
         let mut connection = self.pooled.connect().await?;
-        let pid = self.start_session(&mut connection).await?;
+        let pid = self.start_session(&mut connection).await.map_err(Ended::after_greeting)?;
         Ok(Backend { connection, pid })
     }
 

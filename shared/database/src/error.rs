@@ -33,6 +33,19 @@ impl Unreachable {
     }
 }
 
+/// The server has greeted us and then broke off: its process for us was ended, by somebody who did
+/// not let it say so.
+#[derive(Debug, thiserror::Error)]
+#[error("the server broke off after its greeting")]
+pub(crate) struct Ended(#[source] sqlx::Error);
+
+impl Ended {
+    /// What a connection told that had been greeted; as an error of sqlx, like the others.
+    pub(crate) fn after_greeting(error: sqlx::Error) -> sqlx::Error {
+        if broke_off(&error) { sqlx::Error::Io(io::Error::other(Self(error))) } else { error }
+    }
+}
+
 impl Error {
     fn reason(&self) -> Reason {
         match &self.0 {
@@ -128,8 +141,14 @@ pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
 
 /// Whether somebody ended the server process that greeted us: the server itself is there.
 pub(crate) fn was_ended(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code == "57P01")
+    match error {
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code == "57P01"),
+        sqlx::Error::Io(error) => {
+            error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Ended>)
+                || Unreachable::behind(error).is_some_and(was_ended)
+        }
+        _ => false,
+    }
 }
 
 /// Whether the server is there and has no place for one more.
@@ -248,5 +267,17 @@ mod tests {
         assert!(!tells_of_loss(&sqlx::Error::Io(no_descriptor_left)));
         assert!(tells_of_loss(&sqlx::Error::Configuration(Box::new(Shared))));
         assert!(!tells_of_loss(&sqlx::Error::Configuration("no such file".into())));
+    }
+
+    #[test]
+    fn whoever_breaks_off_after_the_greeting_was_there() {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof};
+        for kind in [BrokenPipe, ConnectionReset, UnexpectedEof] {
+            assert!(!was_ended(&sqlx::Error::Io(kind.into())), "{kind:?} before it");
+            let ended = Ended::after_greeting(sqlx::Error::Io(kind.into()));
+            assert!(was_ended(&ended) && !broke_off(&ended) && !tells_of_loss(&ended), "{kind:?}");
+            assert!(was_ended(&Unreachable(Some(ended)).into_sqlx()));
+        }
+        assert!(!was_ended(&Ended::after_greeting(sqlx::Error::Io(TimedOut.into()))));
     }
 }

@@ -188,6 +188,7 @@ impl Pool {
     /// A connection, within the wait that is allowed.
     pub(crate) async fn acquire(&self) -> sqlx::Result<Lease> {
         let give_up = Instant::now() + self.0.wait_max;
+        let mut last = None;
         loop {
             if self.is_down() && self.idle().is_empty() {
                 return Err(self.0.health.unreachable());
@@ -202,8 +203,10 @@ impl Pool {
             match timeout_at(give_up, self.lease(permit)).await {
                 Ok(Ok(Some(lease))) => return Ok(lease),
                 Ok(Ok(None)) => self.given_back(give_up).await?,
+                // Nothing was sent yet, so whatever comes next may wait for another.
+                Ok(Err(error)) if was_ended(&error) => last = Some(error),
                 Ok(Err(error)) => return Err(error),
-                Err(_elapsed) => return Err(self.too_late(had)),
+                Err(_elapsed) => return Err(last.unwrap_or_else(|| self.too_late(had))),
             }
         }
     }
@@ -333,7 +336,7 @@ impl Pool {
     }
 
     /// A connection. A server process that is ended while it greets us is followed by another; one
-    /// that breaks off without a word may have been ended, or nobody is there: once more tells.
+    /// that breaks off before it says a word may have been ended, or nobody is there: once more tells.
     async fn backend(&self) -> sqlx::Result<Backend> {
         let (mut tries, mut is_again) = (Tries::default(), false);
         loop {
@@ -345,7 +348,8 @@ impl Pool {
             if !may_repeat || !tries.again().await {
                 return Err(error);
             }
-            is_again = true;
+            // Whoever was ended between the two was there.
+            is_again = broke_off(&error);
         }
     }
 

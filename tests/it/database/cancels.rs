@@ -6,22 +6,28 @@ use std::{
     time::Duration,
 };
 
-use proto::user::v1::{CreateProfileRequest, GetProfileRequest, Profile, UpdateProfileRequest};
-use tests::{App, Person, told, until, with_key};
+use futures_util::future::join_all;
+use proto::user::v1::{
+    CreateProfileRequest, DeleteProfileRequest, GetProfileRequest, Profile, UpdateProfileRequest,
+};
+use tests::{App, Person, Proxy, told, until, with_key, world};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
 use tonic::{Code, Response, Status};
 
-use super::{Bench, Database, Dice, SOON, end_in_time, number, reads_ada, run};
+use super::{Bench, Database, Dice, SOON, all_end_in_time, end_in_time, number, reads_ada, run};
 
 /// The statements that are under way.
 const UNDER_WAY: &str = "state = 'active'";
 
+/// A statement that takes longer than anybody waits here.
+const SLEEPS: &str = "select pg_sleep(20)";
+
 /// Nothing is left of those who left: at most a pool, the control connection, one of another pool
 /// and the one for revocations, all idle, no lock.
-async fn nothing_is_left(database: &Database) {
+pub(super) async fn nothing_is_left(database: &Database) {
     database.waits_for("no statement is under way", 0, UNDER_WAY).await;
     database.waits_for("no transaction is open", 0, "state like 'idle in transaction%'").await;
     until("the connections are a pool and three", SOON, async || database.ours("true").await <= 13)
@@ -32,11 +38,12 @@ async fn nothing_is_left(database: &Database) {
 }
 
 /// Waits until no call of the app has a connection.
-async fn all_given_back(app: &App) {
+pub(super) async fn all_given_back(app: &App) {
     until("all connections are given back", SOON, async || {
         let (_status, detail) = app.internal("/health/detailed").await;
         let detail: serde_json::Value = serde_json::from_str(&detail).unwrap();
-        detail["functions"]["user"]["database"]["in_use"] == 0
+        let in_use = |function: &str| &detail["functions"][function]["database"]["in_use"];
+        ["auth", "user"].into_iter().all(|function| *in_use(function) == 0)
     })
     .await;
 }
@@ -99,12 +106,38 @@ async fn a_statement_whose_cancel_is_lost_ends_by_itself() {
     let bench = Bench::with(&direct).await;
     let mut outlived = Vec::new();
     for _ in 0..3 {
-        let impatient = run(&bench.pool, "select pg_sleep(20)");
+        let impatient = run(&bench.pool, SLEEPS);
         timeout(Duration::from_millis(100), impatient).await.unwrap_err();
         outlived.push(bench.database.waits_for("the statement is gone", 0, UNDER_WAY).await);
         bench.is_idle().await;
     }
     end_in_time(&outlived);
+}
+
+#[tokio::test]
+async fn a_statement_whose_cancel_is_not_answered_ends_by_itself() {
+    // The way of cancels swallows what it is sent; that of statements is whole.
+    let proxy = Proxy::open();
+    let database = Database(world().new_database().await);
+    let direct = proxy.url(&database.0);
+    let bench = Bench::on(database, &[("DATABASE_DIRECT_URL", &direct)]);
+    let leave = async || {
+        let impatient = || timeout(Duration::from_millis(100), run(&bench.pool, SLEEPS));
+        for left in join_all((0..3).map(|_| impatient())).await {
+            left.unwrap_err();
+        }
+        let outlived = bench.database.waits_for("the statements are gone", 0, UNDER_WAY).await;
+        bench.is_idle().await;
+        outlived
+    };
+    // There are connections, one for control among them, before it is silent.
+    leave().await;
+    proxy.stall();
+    let mut outlived = Vec::new();
+    for _ in 0..5 {
+        outlived.push(leave().await);
+    }
+    all_end_in_time(outlived);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,6 +211,7 @@ async fn a_thousand_calls_that_are_dropped_fail_no_other_call() {
 enum Write {
     Create,
     Update,
+    Delete,
 }
 
 async fn write(person: &Person, write: Write) -> Result<Response<Profile>, Status> {
@@ -194,8 +228,16 @@ async fn write(person: &Person, write: Write) -> Result<Response<Profile>, Statu
             let message = UpdateProfileRequest { profile: Some(profile), update_mask: None };
             person.user().update_profile(with_key(message, "update")).await
         }
+        Write::Delete => {
+            let request = with_key(DeleteProfileRequest::default(), "delete");
+            let answer = person.user().delete_profile(request).await?;
+            Ok(answer.map(|()| Profile::default()))
+        }
     }
 }
+
+/// One in so many of those who write deletes it all in the end.
+const DELETE_EVERY: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_is_dropped_at_any_point_happens_once_when_it_is_repeated() {
@@ -212,8 +254,10 @@ async fn a_write_that_is_dropped_at_any_point_happens_once_when_it_is_repeated()
             let mut etags = BTreeSet::new();
             // How long the last write took that was not cut short.
             let mut whole = Duration::from_millis(6);
-            for person in people {
-                for step in [Write::Create, Write::Update] {
+            for (number, person) in people.into_iter().enumerate() {
+                let deletes = number.is_multiple_of(DELETE_EVERY);
+                let steps = [Write::Create, Write::Update, Write::Delete];
+                for step in steps.into_iter().take(if deletes { 3 } else { 2 }) {
                     // Dropped somewhere; or answered, which must be the answer of the repeat.
                     let below = u64::try_from(whole.as_micros()).unwrap() * 2;
                     let (start, first) = (Instant::now(), write(&person, step));
@@ -234,7 +278,7 @@ async fn a_write_that_is_dropped_at_any_point_happens_once_when_it_is_repeated()
                     } else if !is_replayed {
                         whole = took;
                     }
-                    if let Write::Update = step {
+                    if let (Write::Update, false) = (step, deletes) {
                         etags.insert(second.etag);
                     }
                 }
@@ -245,16 +289,18 @@ async fn a_write_that_is_dropped_at_any_point_happens_once_when_it_is_repeated()
     let etags: BTreeSet<_> = writers.join_all().await.into_iter().flatten().collect();
 
     let happened = happened.load(Ordering::Relaxed);
-    assert!((10..990).contains(&happened), "{happened} of 1,000 drops came after the commit");
+    assert!((10..1090).contains(&happened), "{happened} of 1,100 drops came after the commit");
     let rows = "select count(*) from mayfly_user.profile where bio = user_id and handle = user_id";
-    assert_eq!(database.number(rows).await, 500);
-    assert_eq!(database.number("select count(*) from mayfly.exactly_once").await, 1000);
+    assert_eq!(database.number(rows).await, 400);
+    assert_eq!(database.number("select count(*) from mayfly_user.profile").await, 400);
+    assert_eq!(database.number("select count(*) from mayfly.exactly_once").await, 1100);
+    // Of whoever has deleted theirs, nothing is kept but that the keys were used.
     let unanswered = "select count(*) from mayfly.exactly_once where answer is null";
-    assert_eq!(database.number(unanswered).await, 0);
+    assert_eq!(database.number(unanswered).await, 200);
     // The version that each was told is the version that is there.
     let known: Vec<_> = etags.iter().map(|etag| format!("'{etag}'")).collect();
     let told_of = "select count(*) from mayfly_user.profile where etag::text in";
-    assert_eq!(database.number(&format!("{told_of} ({})", known.join(","))).await, 500);
+    assert_eq!(database.number(&format!("{told_of} ({})", known.join(","))).await, 400);
     all_given_back(&app).await;
     nothing_is_left(&database).await;
 }

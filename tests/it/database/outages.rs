@@ -14,6 +14,12 @@ use super::{Bench, Database, SOON, out_of_reach, reads_ada, run, warm_up};
 /// An answer to a call that needs no database, or needs one that is known to be down.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
+/// What the health is answered within, which asks nobody.
+const HEALTH_MAX: Duration = Duration::from_millis(50);
+
+/// How soon a call is served once the database is there again.
+const RECOVERY_MAX: Duration = Duration::from_secs(2);
+
 /// A call with a deadline of two seconds, on a machine that is busy with other tests as well.
 const DEADLINE_MAX: Duration = Duration::from_secs(4);
 
@@ -93,6 +99,22 @@ fn came_at_once(mut took: Vec<Duration>) {
     assert!(took[took.len() / 2] < AT_ONCE && most < WAIT_MAX, "{took:?}");
 }
 
+/// Asks for the health by gRPC and by HTTP. What is beside it on this machine may hold up some.
+async fn is_healthy_at_once(app: &App) {
+    let mut took = [Vec::new(), Vec::new()];
+    for _ in 0..20 {
+        let (serves, by_grpc) = is_serving(app, "").await;
+        let (status, by_http) = timed(healthz(app)).await;
+        assert!(serves && status == 200, "{serves} {status}");
+        took[0].push(by_grpc);
+        took[1].push(by_http);
+    }
+    for mut took in took {
+        took.sort_unstable();
+        assert!(took[took.len() / 4] < HEALTH_MAX, "{took:?}");
+    }
+}
+
 /// Calls this often in a row, and is told at once that there is no database.
 async fn is_told_at_once(person: &Person, calls: usize) {
     let mut times = Vec::new();
@@ -117,10 +139,8 @@ async fn a_database_that_is_down_at_start_is_told_at_once_and_found_when_it_is_b
     let ada = app.person("ada");
 
     is_told_at_once(&ada, 50).await;
-    assert_eq!(healthz(&app).await, 200);
-    for service in ["", "mayfly.user.v1.UserService"] {
-        assert!(is_serving(&app, service).await.0, "{service}");
-    }
+    is_healthy_at_once(&app).await;
+    assert!(is_serving(&app, "mayfly.user.v1.UserService").await.0);
     assert_eq!(
         app.internal("/health/ready").await,
         (503, "auth: database unavailable\nuser: database unavailable\n".into())
@@ -141,13 +161,16 @@ async fn a_database_that_goes_and_comes_back_is_told_at_once_and_found_again() {
     warm_up(&app, &database, 3).await;
     let ada = app.person("ada");
 
+    let mut took = Vec::new();
     for _ in 0..3 {
         proxy.close().await;
         is_told_at_once(&ada, 20).await;
         assert_eq!(app.internal("/health/ready").await.0, 503);
         proxy.reopen();
-        serves_within(&ada, SOON).await;
+        took.push(serves_within(&ada, SOON).await);
     }
+    // Other tests may hold up one or another.
+    assert!(took.iter().any(|took| *took < RECOVERY_MAX), "{took:?}");
 }
 
 /// No way to the server says nothing of those who have come there.
@@ -235,13 +258,7 @@ async fn who_finds_no_connection_is_told_so_in_time_and_the_rest_ends_by_its_dea
     let calls = all_read_ada(&app, 100);
     let health = async {
         database.waits_for("ten calls wait", 10, "wait_event_type = 'Lock'").await;
-        let mut times = Vec::new();
-        for _ in 0..20 {
-            let (serves, took) = is_serving(&app, "").await;
-            assert!(serves);
-            times.push(took);
-        }
-        came_at_once(times);
+        is_healthy_at_once(&app).await;
     };
     let (outcomes, ()) = tokio::join!(calls, health);
 

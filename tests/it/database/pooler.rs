@@ -147,20 +147,26 @@ async fn migrations_go_past_a_pooler_in_transaction_mode_or_not_at_all() {
         assert!(error.is_mismatch() && error.to_string().contains("DATABASE_DIRECT_URL"));
         // Whoever else the backend serves finds it as it was.
         let set = settings(&url).await;
-        assert_eq!(set, ["0", "0", ""], "of {set:?}");
+        assert_eq!(set, ["0", "0", "0", "0", ""], "of {set:?}");
     }
     // Nor does it take away what others have set.
     let mut other = PgConnection::connect(&url).await.unwrap();
     raw_sql("set mayfly.session = 'started'").execute(&mut other).await.unwrap();
     schema::migrate(&url).await.unwrap_err();
-    assert_eq!(settings(&url).await, ["0", "0", "started"]);
+    assert_eq!(settings(&url).await, ["0", "0", "0", "0", "started"]);
 }
 
 /// What a backend is left with.
 async fn settings(url: &str) -> Vec<String> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let mut settings = Vec::new();
-    for name in ["lock_timeout", "client_connection_check_interval", "mayfly.session"] {
+    for name in [
+        "lock_timeout",
+        "client_connection_check_interval",
+        "idle_in_transaction_session_timeout",
+        "idle_session_timeout",
+        "mayfly.session",
+    ] {
         let text = format!("select coalesce(current_setting('{name}', true), '')");
         let row = raw_sql(AssertSqlSafe(text)).fetch_one(&mut connection).await.unwrap();
         settings.push(row.get(0));

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
-use tests::world;
+use tests::{Proxy, world};
 
 use super::{CANARY, Environment, program::Program, secs};
 
@@ -178,5 +178,61 @@ async fn one_that_is_killed_at_any_moment_leaves_nothing_to_be_done_by_hand() {
         assert_eq!(count(&mut owner, failed).await, 0, "{millis} ms");
         // It has ended; its backend may not have seen that yet.
         until(&mut owner, LOCK_IS_FREE, 1).await;
+    }
+}
+
+/// The first thing that is made looks at who makes it.
+#[tokio::test]
+async fn one_runs_under_limits_of_its_own() {
+    let (url, mut owner) = empty().await;
+    let look = "create table public.seen (name text, setting text);
+        create function public.look() returns event_trigger language plpgsql as $$
+        begin
+            insert into public.seen
+            select name, setting from pg_settings where source = 'session';
+        end $$;
+        create event trigger look on ddl_command_end execute function public.look()";
+    run(&mut owner, look).await;
+    let ended = Program::run(&mut Environment::of(&url).command(&["migrate"]), secs(10)).await;
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    for (name, millis) in [
+        ("lock_timeout", 1000),
+        ("client_connection_check_interval", 1000),
+        ("idle_in_transaction_session_timeout", 5000),
+        ("idle_session_timeout", 5000),
+    ] {
+        let is_set = format!(
+            "select count(distinct name) from public.seen
+            where name = '{name}' and setting = '{millis}'"
+        );
+        assert_eq!(count(&mut owner, &is_set).await, 1, "{name}");
+    }
+    // Of a socket of this machine Postgres does not tell them.
+    let of_tcp = "select count(distinct name) from public.seen where name in (
+        'tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count', 'tcp_user_timeout'
+    )";
+    assert_eq!(count(&mut owner, of_tcp).await, 4);
+}
+
+/// Between two migrations, and in the middle of one.
+#[tokio::test]
+async fn one_whose_machine_is_gone_does_not_keep_the_next_from_it() {
+    for schema in ["mayfly", "mayfly_user"] {
+        let (url, mut owner) = empty().await;
+        let proxy = Proxy::to_postgres(&url);
+        let options = schema::options(&url).unwrap();
+        let (name, database) = (options.get_username(), options.get_database().unwrap());
+        let way = format!("postgres://{name}@{}/{database}?sslmode=disable", proxy.address);
+        // It waits for this transaction, and is never heard of again.
+        run(&mut owner, &format!("begin; create schema {schema}")).await;
+        let mut watcher = PgConnection::connect(&url).await.unwrap();
+        let _gone = Program::start(&mut Environment::of(&way).command(&["migrate"]));
+        let waits = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'";
+        until(&mut watcher, waits, 1).await;
+        proxy.lose();
+        run(&mut owner, "rollback").await;
+        let next = Program::run(&mut Environment::of(&url).command(&["migrate"]), secs(30)).await;
+        assert_eq!(next.code(), Some(0), "{schema}: {next:?}");
     }
 }

@@ -4,17 +4,28 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use proto::user::v1::GetProfileRequest;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
+use tonic::{Code, Status};
 
-use super::{Case, Field, Seen, field::Watched};
-use crate::Server;
+use super::{
+    Case, Field, Seen,
+    cancels::beside_a_timer,
+    field::{Watched, person},
+};
+use crate::{Person, Server};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -26,6 +37,11 @@ pub(super) const CASES: &[Case] = &[
         name: "MAX_CONNS reached",
         expected: "the next waits, and is served when one leaves",
         run: |field| Box::pin(full(field)),
+    },
+    Case {
+        name: "ten times as many callers as there are places",
+        expected: "some are served, the others told 14; health within 50 ms and what timers are late (median); served as before within 5 s",
+        run: |field| Box::pin(overloaded(field)),
     },
     Case {
         name: "512 MiB of address space",
@@ -46,6 +62,13 @@ pub(super) const CASES: &[Case] = &[
 
 const SOON: Duration = Duration::from_millis(500);
 
+/// What the health is answered within, which asks nobody.
+const HEALTH_MAX: Duration = Duration::from_millis(50);
+
+/// Places for calls, and callers who want one.
+const PLACES: usize = 10;
+const CALLERS: usize = 10 * PLACES;
+
 /// Asks for the health over a connection of its own; how long that took, if it came to an answer.
 pub(super) async fn healthz(server: &Server, within: Duration) -> Option<Duration> {
     let start = Instant::now();
@@ -59,6 +82,35 @@ pub(super) async fn healthz(server: &Server, within: Duration) -> Option<Duratio
     });
     asked.await.ok()??;
     Some(start.elapsed())
+}
+
+/// Asks for the health again and again; how long each answer took, beside what timers were late by:
+/// they tell how long whoever asks was kept from the processor.
+pub(super) async fn health(field: &Field, server: &Server) -> Vec<Duration> {
+    let (patience, mut took) = (SOON * 10, Vec::new());
+    for _ in 0..field.pick(20, 100) {
+        let (answered, late) = beside_a_timer(healthz(server, patience)).await;
+        took.push(answered.map_or(patience, |took| took.saturating_sub(late)));
+    }
+    took
+}
+
+/// Notes whether all were answered, and so many of a hundred in time. What else there is to do on a
+/// machine says little of the quickest.
+pub(super) fn healthy_in_time(seen: &mut Seen, took: Vec<Duration>, percent: usize) {
+    let (asked, all) = (took.len(), took.iter().all(|took| *took < SOON * 10));
+    let most = within(took, percent);
+    seen.note(
+        all && most <= HEALTH_MAX,
+        format!("health asked {asked} times, {percent} % within {}", in_ms(Some(most))),
+    );
+}
+
+/// What so many of a hundred were not longer than.
+pub(super) fn within(mut took: Vec<Duration>, percent: usize) -> Duration {
+    took.sort_unstable();
+    let place = took.len().saturating_sub(1) * percent / 100;
+    took.get(place).copied().unwrap_or_default()
 }
 
 async fn silent(server: &Server, count: usize) -> Vec<TcpStream> {
@@ -97,6 +149,56 @@ async fn full(field: &Field) -> Seen {
     seen.note(late.is_some(), format!("once one has left: {}", in_ms(late)));
     drop(streams);
     watched.end(&mut seen, 8.0).await;
+    seen
+}
+
+/// Calls again and again, whatever it is told; how often it was served, shed, and told something else.
+async fn insists(caller: Person, is_done: Arc<AtomicBool>) -> (usize, usize, Vec<Status>) {
+    let (mut answered, mut shed, mut others) = (0, 0, Vec::new());
+    while !is_done.load(Ordering::Relaxed) {
+        match caller.user().get_profile(GetProfileRequest::default()).await {
+            Ok(_own) => answered += 1,
+            Err(status) if status.code() == Code::Unavailable => shed += 1,
+            Err(status) => others.push(status),
+        }
+    }
+    (answered, shed, others)
+}
+
+async fn overloaded(field: &Field) -> Seen {
+    let mut seen = Seen::default();
+    let server = field.server(&[("MAX_IN_FLIGHT", &PLACES.to_string())]);
+    let is_done = Arc::new(AtomicBool::new(false));
+    let mut calling = JoinSet::new();
+    for _ in 0..CALLERS {
+        calling.spawn(insists(person(&server, "neighbour"), Arc::clone(&is_done)));
+    }
+    sleep(SOON).await;
+    let healthy = health(field, &server).await;
+    sleep(field.pick(SOON, SOON * 10)).await;
+    is_done.store(true, Ordering::Relaxed);
+    let (mut answered, mut shed, mut others) = (0, 0, Vec::new());
+    for (own, refused, told) in calling.join_all().await {
+        answered += own;
+        shed += refused;
+        others.extend(told);
+    }
+    let some = others.iter().take(3).collect::<Vec<_>>();
+    seen.note(
+        answered > 0 && shed > 0 && others.is_empty(),
+        format!("{answered} calls served, {shed} shed, {} told otherwise {some:?}", others.len()),
+    );
+    // A debug build beside other tests is kept from the processor by those who insist.
+    if field.is_short() {
+        seen.note(healthy.iter().all(|took| *took < SOON * 10), "health is answered");
+    } else {
+        healthy_in_time(&mut seen, healthy, 50);
+    }
+    let (caller, start) = (person(&server, "neighbour"), Instant::now());
+    let again = async || caller.user().get_profile(GetProfileRequest::default()).await.is_ok();
+    while !again().await && start.elapsed() < SOON * 20 {}
+    let took = start.elapsed();
+    seen.note(took <= SOON * 10, format!("served as before after {}", in_ms(Some(took))));
     seen
 }
 

@@ -20,7 +20,7 @@ use tonic_types::StatusExt;
 
 use super::{
     Case, Field, Seen,
-    crowds::healthz,
+    crowds::{health, healthy_in_time, within},
     field::person,
     writers::Writers,
     writes::{Lock, detail, nothing_hangs, number},
@@ -29,13 +29,18 @@ use crate::{Person, Proxy, Server};
 
 pub(super) const CASES: &[Case] = &[
     Case {
+        name: "a database that is down at start",
+        expected: "listens within 1 s; health within 50 ms (p99); 14 within 100 ms (nine of ten); served within 2 s of its return",
+        run: |field| Box::pin(down_at_start(field)),
+    },
+    Case {
         name: "backends terminated every 50 ms",
         expected: "writes and reads succeed by their own repeats; each write once",
         run: |field| Box::pin(terminated(field)),
     },
     Case {
         name: "500 callers while all connections wait for a lock",
-        expected: "14 POOL_EXHAUSTED after 500 ms, 200 more at most; health clean; drained 1 s after the release",
+        expected: "14 POOL_EXHAUSTED after 500 ms, 200 more at most; health within 50 ms (median); drained 1 s after the release",
         run: |field| Box::pin(exhausted(field)),
     },
     Case {
@@ -60,6 +65,12 @@ const WAIT: (&str, &str) = ("DB_WAIT_MS_MAX", "500");
 fn slack(field: &Field) -> Duration {
     field.pick(Duration::from_secs(2), Duration::from_millis(200))
 }
+
+/// How soon a process listens, whatever is the matter with its database.
+const START_MAX: Duration = Duration::from_secs(1);
+
+/// How soon a call is served once the database is there.
+const RECOVERY_MAX: Duration = Duration::from_secs(2);
 
 /// How soon a database that is ill is left alone.
 const LEFT_ALONE_MAX: Duration = Duration::from_secs(5);
@@ -135,6 +146,36 @@ fn secs(duration: Duration) -> String {
     format!("{:.2} s", duration.as_secs_f64())
 }
 
+async fn down_at_start(field: &Field) -> Seen {
+    let mut seen = Seen::default();
+    let (mut start, mut told, mut again) = (Vec::new(), Vec::new(), Vec::new());
+    let mut healthy = Vec::new();
+    for _ in 0..field.pick(2, 20) {
+        let proxy = Proxy::closed();
+        let begun = Instant::now();
+        let server = field.server(&[WAIT, ("DATABASE_URL", &proxy.url(&field.database))]);
+        start.push(begun.elapsed());
+        let anyone = person(&server, "neighbour");
+        for first in 0..20 {
+            let called = call(anyone.clone()).await;
+            seen.insist(called.reason == "DB_UNAVAILABLE", format!("{called:?}"));
+            // Whoever comes first finds it out.
+            told.extend((first > 0).then_some(called.took));
+        }
+        healthy.extend(health(field, &server).await);
+        proxy.reopen();
+        again.push(served_again(&server, RECOVERY_MAX * 3).await.unwrap_or(RECOVERY_MAX * 3));
+    }
+    healthy_in_time(&mut seen, healthy, field.pick(25, 99));
+    let start = within(start, field.pick(0, 90));
+    seen.note(start <= START_MAX, format!("listens after {}", secs(start)));
+    let told = within(told, field.pick(25, 90));
+    seen.note(told <= AT_ONCE, format!("14 after {}", secs(told)));
+    let again = within(again, field.pick(0, 100));
+    seen.note(again <= RECOVERY_MAX, format!("served after {}", secs(again)));
+    seen
+}
+
 async fn terminated(field: &Field) -> Seen {
     let mut seen = Seen::default();
     let server = field.server(&[WAIT]);
@@ -202,8 +243,7 @@ async fn exhausted(field: &Field) -> Seen {
         calls.spawn(call(people[caller % people.len()].clone()));
     }
     sleep(Duration::from_millis(100)).await;
-    let healthy = healthz(&server, slack(field)).await;
-    seen.note(healthy.is_some(), format!("health meanwhile: {healthy:?}"));
+    healthy_in_time(&mut seen, health(field, &server).await, field.pick(25, 50));
     let mut called = Vec::new();
     // All but those that have a connection.
     while called.len() < callers - 10 && !calls.is_empty() {

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use proto::user::v1::{CreateProfileRequest, GetProfileRequest, Profile, UpdateProfileRequest};
+use proto::user::v1::{
+    CreateProfileRequest, DeleteProfileRequest, GetProfileRequest, Profile, UpdateProfileRequest,
+};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
 use tokio::{
     task::JoinSet,
@@ -88,6 +90,12 @@ async fn update(person: &Person) -> Result<Response<Profile>, Status> {
     person.user().update_profile(with_key(message, "update")).await
 }
 
+async fn delete(person: &Person) -> Result<Response<Profile>, Status> {
+    let message = DeleteProfileRequest::default();
+    let answer = person.user().delete_profile(with_key(message, "delete")).await?;
+    Ok(answer.map(|()| Profile::default()))
+}
+
 /// One write, and how its client leaves it.
 #[derive(Clone, Copy)]
 struct Dropped {
@@ -100,7 +108,19 @@ struct Dropped {
 enum Write {
     Create,
     Update,
+    Delete,
 }
+
+impl Write {
+    const ALL: [Self; 3] = [Self::Create, Self::Update, Self::Delete];
+
+    /// What one of many does: one in so many deletes it all in the end.
+    fn of(number: u64) -> &'static [Self] {
+        if number.is_multiple_of(DELETE_EVERY) { &Self::ALL } else { &Self::ALL[..2] }
+    }
+}
+
+const DELETE_EVERY: u64 = 5;
 
 #[derive(Clone, Copy)]
 enum Leaves {
@@ -112,6 +132,7 @@ async fn write(person: &Person, write: Write) -> Result<Response<Profile>, Statu
     match write {
         Write::Create => create(person).await,
         Write::Update => update(person).await,
+        Write::Delete => delete(person).await,
     }
 }
 
@@ -168,7 +189,7 @@ async fn dropped_writes(field: &Field) -> Seen {
             let (mut dice, mut whole) = (Dice(writer), Duration::from_millis(6));
             for number in 0..people {
                 let name = format!("{prefix}_{writer}_{number}");
-                for write in [Write::Create, Write::Update] {
+                for &write in Write::of(number) {
                     let is_even = number.is_multiple_of(2);
                     let leaves = if is_even { Leaves::WithConnection } else { Leaves::ByReset };
                     let dropped = Dropped { write, after: dice.within_two(whole), leaves };
@@ -185,18 +206,22 @@ async fn dropped_writes(field: &Field) -> Seen {
         });
     }
     writers.join_all().await;
-    let drops = people * 20;
+    let deletes = people.div_ceil(DELETE_EVERY);
+    let drops = (people * 2 + deletes) * 10;
     let (happened, failed) = (happened.load(Ordering::Relaxed), failed.load(Ordering::Relaxed));
     seen.note(
         failed == 0 && happened > 0 && happened < drops,
         format!("{drops} drops, {happened} after the commit, {failed} repeats that failed"),
     );
     let like = format!("like '{prefix}\\_%'");
-    let rows =
-        format!("select count(*) from mayfly_user.profile where user_id {like} and bio = user_id");
+    let rows = format!("select count(*) from mayfly_user.profile where user_id {like}");
+    let whole = number(field, &format!("{rows} and bio = user_id")).await;
     let rows = number(field, &rows).await;
-    let expected = i64::try_from(people * 10).unwrap_or(i64::MAX);
-    seen.note(rows == expected, format!("{rows} profiles of {expected}"));
+    let expected = i64::try_from((people - deletes) * 10).unwrap_or(i64::MAX);
+    seen.note(
+        whole == expected && rows == expected,
+        format!("{rows} profiles of {expected}, {whole} of them whole"),
+    );
     nothing_is_left(&mut seen, field, &server).await;
     seen
 }
