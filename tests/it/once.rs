@@ -7,7 +7,7 @@ use http::HeaderMap;
 use prost::Message;
 use proto::user::v1::{CreateProfileRequest, Profile, UpdateProfileRequest};
 use serde_json::{Value, json};
-use sqlx::{Connection, raw_sql};
+use sqlx::{Connection, PgConnection, raw_sql};
 use tests::{App, Person, Proxy, told, until, with_key, world};
 use tokio::{
     task::JoinSet,
@@ -324,55 +324,70 @@ async fn served(person: &Person, handle: &str) -> Response<Profile> {
     }
 }
 
-#[tokio::test]
-async fn an_answer_that_was_lost_is_found_again_by_its_key() {
+/// A process whose commits wait, and whose way to the database can lose their answers.
+async fn losing() -> (App, Proxy) {
     let proxy = Proxy::open();
     let database = world().new_database().await;
     let builder = App::builder().database(&database);
     let app = builder.with("DATABASE_URL", proxy.url(&database)).start().await;
     app.sql(WAIT_AT_COMMIT).await;
+    (app, proxy)
+}
 
-    for (handle, is_cut) in [("Ada", true), ("Bob", false)] {
-        let mut lock = app.owner().await;
-        raw_sql("select pg_advisory_lock(7)").execute(&mut lock).await.unwrap();
-        let person = app.person(handle);
-        let commits = async {
-            until("the commit waits", SOON, async || app.sql_count(WAITING).await == 1).await;
-            proxy.keep_answers();
-            lock.close().await.unwrap();
-            let is_there = format!("{PROFILES} where handle = '{handle}'");
-            until("it is committed", SOON, async || app.sql_count(&is_there).await == 1).await;
-            if is_cut {
-                // The connection breaks before the commit was answered.
-                proxy.cut();
-            }
-        };
-        if is_cut {
-            let (outcome, ()) = tokio::join!(creates(&person, handle, "k"), commits);
-            assert_eq!(refused(outcome), (Code::Unavailable, "DB_UNAVAILABLE".to_owned()));
-        } else {
-            // The caller leaves before it was answered.
-            tokio::select! {
-                outcome = creates(&person, handle, "k") => panic!("{outcome:?}"),
-                () = commits => {}
-            }
-        }
-        proxy.reopen();
+/// Lets a commit that waits for `lock` happen, and keeps its answer.
+async fn commits(app: &App, proxy: &Proxy, lock: PgConnection) {
+    until("the commit waits", SOON, async || app.sql_count(WAITING).await == 1).await;
+    proxy.keep_answers();
+    lock.close().await.unwrap();
+    until("it is committed", SOON, async || app.sql_count(PROFILES).await == 1).await;
+}
 
-        let found = timeout(SOON, served(&person, handle)).await.unwrap();
-        assert!(is_replayed(&found));
-        assert_eq!(found.get_ref().user_id, handle);
+/// The lock that commits wait for.
+async fn lock(app: &App) -> PgConnection {
+    let mut lock = app.owner().await;
+    raw_sql("select pg_advisory_lock(7)").execute(&mut lock).await.unwrap();
+    lock
+}
+
+/// A repeat finds what was committed.
+async fn finds(app: &App, person: &Person, handle: &str) {
+    let found = timeout(SOON, served(person, handle)).await.unwrap();
+    assert!(is_replayed(&found));
+    assert_eq!(found.get_ref().user_id, handle);
+    assert_eq!((app.sql_count(PROFILES).await, app.sql_count(ANSWERS).await), (1, 1));
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_with_its_connection_is_found_again_by_its_key() {
+    let (app, proxy) = losing().await;
+    let (ada, lock) = (app.person("Ada"), lock(&app).await);
+    let cut = async {
+        commits(&app, &proxy, lock).await;
+        proxy.cut();
+    };
+    let (outcome, ()) = tokio::join!(creates(&ada, "Ada", "k"), cut);
+    assert_eq!(refused(outcome), (Code::Unavailable, "DB_UNAVAILABLE".to_owned()));
+    proxy.reopen();
+    finds(&app, &ada, "Ada").await;
+}
+
+#[tokio::test]
+async fn an_answer_for_which_nobody_waited_is_found_again_by_its_key() {
+    let (app, proxy) = losing().await;
+    let (bob, lock) = (app.person("Bob"), lock(&app).await);
+    tokio::select! {
+        outcome = creates(&bob, "Bob", "k") => panic!("{outcome:?}"),
+        () = commits(&app, &proxy, lock) => {}
     }
-    assert_eq!((app.sql_count(PROFILES).await, app.sql_count(ANSWERS).await), (2, 2));
+    proxy.reopen();
+    finds(&app, &bob, "Bob").await;
 }
 
 #[tokio::test]
 async fn a_call_that_waits_for_a_failed_one_with_its_key_makes_the_effect() {
     let app = App::start().await;
     app.sql(WAIT_AT_COMMIT).await;
-    let mut lock = app.owner().await;
-    raw_sql("select pg_advisory_lock(7)").execute(&mut lock).await.unwrap();
-    let ada = app.person("ada");
+    let (ada, lock) = (app.person("ada"), lock(&app).await);
     let waiting = async |expected| {
         until("calls wait", SOON, async || app.sql_count(WAITING).await == expected).await
     };

@@ -23,6 +23,9 @@ const START_SECS_MAX: u64 = 20;
 const STOP_SECS_MAX: u64 = 10;
 /// How long a watchdog may take to notice that its process is gone.
 const NOTICE_SECS_MAX: u64 = 1;
+/// How often a start is tried while processes of a server that was killed are still there, which may
+/// be for as long as a statement of theirs takes.
+const LEFTOVER_TRIES_MAX: u32 = 50;
 const POLL: Duration = Duration::from_millis(10);
 const POLLS_PER_SEC: u64 = 100;
 
@@ -51,6 +54,24 @@ impl Server {
         owner: Option<&Account>,
     ) -> Result<Self, Error> {
         wait_while_stopping(data, options.tell);
+        let mut started = Self::launch(options, data, sockets, binaries, owner);
+        for _ in 0..LEFTOVER_TRIES_MAX {
+            if !started.as_ref().is_err_and(has_leftovers) {
+                break;
+            }
+            thread::sleep(10 * POLL);
+            started = Self::launch(options, data, self::sockets(owner)?, binaries, owner);
+        }
+        started
+    }
+
+    fn launch(
+        options: &Options,
+        data: &Path,
+        sockets: tempfile::TempDir,
+        binaries: &Binaries,
+        owner: Option<&Account>,
+    ) -> Result<Self, Error> {
         let log = Log::open(data.join("server.log"))?;
         let mut command = Command::new("/bin/sh");
         command
@@ -144,6 +165,12 @@ impl Drop for Server {
         // There is nobody left to tell; the watchdog goes on trying.
         self.stop().unwrap_or_default();
     }
+}
+
+/// Whether the last server on the same data was killed, and processes of its are still there: they
+/// notice, and go.
+fn has_leftovers(error: &Error) -> bool {
+    matches!(error, Error::Ended { said, .. } if said.contains("is still in use"))
 }
 
 /// Waits while the last server on `data` shuts down: it outlives a process that was killed.
