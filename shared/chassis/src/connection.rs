@@ -171,29 +171,38 @@ impl Connections {
                 () = self.drain.cancelled() => Told::Finish,
                 () = life.finish.cancelled() => Told::Finish,
                 () = sleep(life.age_max) => Told::Finish,
-                () = life.owed.stuck(self.limits.body_idle_max, &life.blocked) => Told::Finish,
+                () = life.owed.stuck(self.limits.body_idle_max, &life.blocked) => Told::Stuck,
             }
         }]);
-        tokio::select! {
+        let told = tokio::select! {
             biased;
             outcome = &mut connection => return Some(outcome),
-            told = told.select_next_some() => if matches!(told, Told::End) {
-                return None;
-            }
-        }
+            told = told.select_next_some() => told,
+        };
+        let idle_max = match told {
+            Told::End => return None,
+            Told::Finish => self.limits.body_idle_max,
+            Told::Stuck => self.limits.body_idle_max / 2,
+        };
         // GOAWAY for HTTP/2, `connection: close` for HTTP/1.1; calls under way go on.
         finish(connection.as_mut());
         life.calls.close();
-        let leaving = timeout(LEAVE_MAX, self.leave(connection, life));
+        let leaving = timeout(LEAVE_MAX, self.leave(connection, life, idle_max));
         self.end.run_until_cancelled(leaving).await?.ok()?
     }
 
-    /// Polls a connection that was told to finish, until nothing more is to be waited for.
-    async fn leave<C>(&self, mut connection: Pin<&mut C>, life: &Life) -> Option<C::Output>
+    /// Polls a connection that was told to finish, until nothing more is to be waited for, or its
+    /// client takes nothing for `idle_max`.
+    async fn leave<C>(
+        &self,
+        mut connection: Pin<&mut C>,
+        life: &Life,
+        idle_max: Duration,
+    ) -> Option<C::Output>
     where
         C: Future<Output = hyper::Result<()>>,
     {
-        let (mut moved, idle_max) = (Instant::now(), self.limits.body_idle_max);
+        let mut moved = Instant::now();
         loop {
             // What a client sent before it knew may begin a call when the last is over.
             if !life.calls.is_empty() {
@@ -258,6 +267,8 @@ impl Connections {
 enum Told {
     /// To finish what is under way.
     Finish,
+    /// The same, as its client has taken nothing for as long as it may: it has half as long again.
+    Stuck,
     /// To end.
     End,
 }
