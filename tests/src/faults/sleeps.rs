@@ -5,7 +5,8 @@
 //! set.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::Read,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -59,6 +60,10 @@ const REVOKED_MAX: Duration = Duration::from_millis(5100);
 
 const SOON: Duration = Duration::from_secs(15);
 
+/// How the names of loaders begin, and how far from the front of a program they are at most.
+const LOADER: &[u8] = b"/ld-";
+const FRONT_BYTES: u64 = 4096;
+
 /// The wall clock of one process.
 struct WallClock {
     library: String,
@@ -98,6 +103,15 @@ fn libfaketime(below: &Path) -> Option<PathBuf> {
     libraries.into_iter().find(|library| library.exists())
 }
 
+/// Whether a binary has a loader, which loads what `LD_PRELOAD` names: its path stands close to the
+/// front of the file.
+fn has_a_loader(binary: &Path) -> bool {
+    let mut front = Vec::new();
+    let read = File::open(binary).and_then(|file| file.take(FRONT_BYTES).read_to_end(&mut front));
+    read.expect("the binary is there");
+    front.windows(LOADER.len()).any(|bytes| bytes == LOADER)
+}
+
 /// A function on a machine that can be suspended, with a network of its own to Postgres and to the
 /// keys.
 struct Machine {
@@ -112,9 +126,13 @@ struct Machine {
 }
 
 impl Machine {
-    /// None where there is no libfaketime, which `seen` is told. Keys are made, and tokens, when
-    /// `clock` says it is.
+    /// None where there is no libfaketime, or nothing to load it, which `seen` is told. Keys are made,
+    /// and tokens, when `clock` says it is.
     async fn start(field: &Field, clock: Clock, seen: &mut Seen) -> Option<Self> {
+        if !has_a_loader(&field.binary) {
+            seen.skip("a static binary loads no libfaketime");
+            return None;
+        }
         let Some(wall) = WallClock::right() else {
             skip("there is no libfaketime, by which a running process's clock jumps");
             seen.skip("there is no libfaketime");
