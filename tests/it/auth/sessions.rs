@@ -198,6 +198,9 @@ async fn a_sign_in_that_would_be_the_oldest_of_too_many_is_told_to_come_back() {
     let told = told(&tries(&app, &email, PASSWORD).await.unwrap_err());
     assert_eq!((told.code, told.retry_delay), (Code::Unavailable, Some(Duration::from_secs(1))));
     refresh(&app, &of_phone.refresh_token).await.expect("nothing has ended");
+    // Nobody else is held up by them.
+    let (bob, _of_bob) = signed_in(&app, &account()).await;
+    assert_eq!(sessions(&bob).await.len(), 1);
 }
 
 #[tokio::test]
