@@ -251,6 +251,26 @@ async fn of_two_who_say_the_contrary_at_once_one_is_told_to_ask_again() {
     }
 }
 
+#[tokio::test]
+async fn what_is_said_of_one_person_contradicts_nothing_that_is_said_of_another() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let (root, bob) = (with_role(&app, "root-admin", "admin"), with_role(&app, "bob", "admin"));
+    let (carol, dave) = (user(), user());
+    for of in [&carol, &dave] {
+        disables(&root, of).await.unwrap();
+    }
+    let mut held = front.holds("accounts:update");
+    let of_another = async {
+        held.came().await;
+        enables(&root, &dave).await.unwrap();
+        held.goes();
+    };
+    let (enabled, ()) = join!(enables(&bob, &carol), of_another);
+    enabled.unwrap();
+    assert!(!is_disabled_here(&app, &carol).await && !is_disabled_here(&app, &dave).await);
+}
+
 /// Whoever disables is told that Firebase was not, and the person is out here all the same.
 async fn is_out_here(app: &App, root: &Person, user_id: &str, code: Code) {
     assert_eq!(refusal(disables(root, user_id).await).0, code);
