@@ -4,38 +4,22 @@
 use std::time::Duration;
 
 use proto::auth::v1::{
-    GetRolesRequest, ListSessionsRequest, RefreshTokenRequest, SetDisabledRequest, SetRolesRequest,
-    Tokens,
+    GetRolesRequest, ListSessionsRequest, RefreshTokenRequest, SetDisabledRequest, Tokens,
 };
-use tests::{App, AppBuilder, Person, until, world};
+use tests::{App, Person, until};
 use tokio::{join, time::sleep};
 use tonic::{Code, Status};
 
 use super::{
-    PASSWORD, account, address,
+    account,
     front::{Front, Held},
-    refusal, signed_in, unauthenticated, with_role,
+    refusal, signed_in,
+    standing::{behind, gives, user},
+    unauthenticated, with_role,
 };
 
 /// What a machine may take that has other things to do.
 const SOON: Duration = Duration::from_secs(30);
-
-/// An app whose administrator asks by way of `front`.
-fn behind(front: &Front) -> AppBuilder {
-    App::builder()
-        .with("IDENTITY_TOOLKIT_URL", front.url())
-        .with("FIREBASE_SERVICE_ACCOUNT", front.service_account())
-}
-
-/// Somebody with an account.
-fn user() -> String {
-    world().issuer.sign_up(&address(), PASSWORD).unwrap().user_id
-}
-
-async fn gives(admin: &Person, user_id: &str, role: &str) -> Result<(), Status> {
-    let request = SetRolesRequest { user_id: user_id.to_owned(), roles: vec![role.to_owned()] };
-    admin.auth().set_roles(request).await.map(drop)
-}
 
 async fn roles(admin: &Person, user_id: &str) -> Vec<String> {
     let request = GetRolesRequest { user_id: user_id.to_owned() };

@@ -19,14 +19,14 @@ use super::{
 };
 
 /// An app whose administrator asks by way of `front`.
-fn behind(front: &Front) -> AppBuilder {
+pub(super) fn behind(front: &Front) -> AppBuilder {
     App::builder()
         .with("IDENTITY_TOOLKIT_URL", front.url())
         .with("FIREBASE_SERVICE_ACCOUNT", front.service_account())
 }
 
 /// Somebody with an account.
-fn user() -> String {
+pub(super) fn user() -> String {
     world().issuer.sign_up(&address(), PASSWORD).unwrap().user_id
 }
 
@@ -40,7 +40,7 @@ async fn enables(admin: &Person, user_id: &str) -> Result<(), Status> {
     admin.auth().set_disabled(request).await.map(drop)
 }
 
-async fn gives(admin: &Person, user_id: &str, role: &str) -> Result<(), Status> {
+pub(super) async fn gives(admin: &Person, user_id: &str, role: &str) -> Result<(), Status> {
     let request = SetRolesRequest { user_id: user_id.to_owned(), roles: vec![role.to_owned()] };
     admin.auth().set_roles(request).await.map(drop)
 }
