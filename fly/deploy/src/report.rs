@@ -21,7 +21,7 @@ type Leaves = BTreeMap<String, String>;
 /// Tells which machines run what.
 pub(crate) async fn status(options: &Options, signals: &mut Signals) -> Result<(), Stop> {
     let flyctl = Flyctl { program: options.flyctl.clone(), root: files::root() };
-    let mut is_well = true;
+    let (mut is_well, mut found) = (true, 0);
     for source in chosen(options)? {
         let app = options.app(&source.function);
         if options.is_dry_run {
@@ -30,9 +30,9 @@ pub(crate) async fn status(options: &Options, signals: &mut Signals) -> Result<(
         }
         if !has_app(&flyctl, &app, signals).await? {
             tell(&format!("{app}: there is no such app"));
-            is_well &= options.function.is_none();
             continue;
         }
+        found += 1;
         let machines = machines(&flyctl, &app, signals).await?;
         tell(&format!("{app}: {} machines", machines.len()));
         for machine in &machines {
@@ -42,13 +42,14 @@ pub(crate) async fn status(options: &Options, signals: &mut Signals) -> Result<(
             is_well &= state != "started" || passing == checks;
         }
     }
+    is_any(options, found)?;
     if is_well { Ok(()) } else { Err(Stop::failed("not all is well")) }
 }
 
 /// Compares the file, the commit and the secrets' names with what runs.
 pub(crate) async fn drift(options: &Options, signals: &mut Signals) -> Result<(), Stop> {
     let flyctl = Flyctl { program: options.flyctl.clone(), root: files::root() };
-    let mut drifted = 0;
+    let (mut drifted, mut found) = (0, 0);
     for source in chosen(options)? {
         let app = options.app(&source.function);
         if options.is_dry_run {
@@ -57,9 +58,9 @@ pub(crate) async fn drift(options: &Options, signals: &mut Signals) -> Result<()
         }
         if !has_app(&flyctl, &app, signals).await? {
             tell(&format!("{app}: there is no such app"));
-            drifted += usize::from(options.function.is_some());
             continue;
         }
+        found += 1;
         let mut told = of_file(options, &source, &flyctl, signals).await?;
         told.extend(of_secrets(&source, &app, &flyctl, signals).await?);
         told.extend(of_images(options, &app, &flyctl, signals).await?);
@@ -69,6 +70,7 @@ pub(crate) async fn drift(options: &Options, signals: &mut Signals) -> Result<()
         }
         drifted += told.len();
     }
+    is_any(options, found)?;
     if drifted == 0 { Ok(()) } else { Err(Stop::failed("what runs is not what is written")) }
 }
 
@@ -83,6 +85,14 @@ fn chosen(options: &Options) -> Result<Vec<Source>, Stop> {
         return Err(Stop::usage(format!("there is no fly/{function}.toml")));
     }
     Ok(chosen)
+}
+
+/// Not every function has an app of its own; but where none has, nothing was looked at.
+fn is_any(options: &Options, found: usize) -> Result<(), Stop> {
+    if found > 0 || options.is_dry_run {
+        return Ok(());
+    }
+    Err(Stop::failed("there is no app to look at; are --env and --prefix those of the deploy?"))
 }
 
 fn show(app: &str, calls: &[&str]) {
