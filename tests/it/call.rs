@@ -81,6 +81,25 @@ async fn it_calls_as_whoever_the_token_is() {
 }
 
 #[tokio::test]
+async fn it_calls_as_somebody_who_has_a_role() {
+    let app = App::start().await;
+
+    let refused = call(&app, &["auth.ListApiClients"]).await;
+    assert_eq!(refused.code(), Some(1));
+    assert!(refused.stderr.contains("PermissionDenied (7), ROLE_REQUIRED: "), "{refused:?}");
+    assert!(refused.stderr.contains("\n  --role calls as "), "{refused:?}");
+
+    let listed = call(&app, &["auth.ListApiClients", "--role", "admin"]).await;
+    assert_eq!(listed.code(), Some(0), "{listed:?}");
+    let told = answer(&call(&app, &["auth.WhoAmI", "{}", "--role=admin"]).await);
+    assert_eq!((&told["email"], &told["roles"]), (&json!("admin@example.com"), &json!(["admin"])));
+
+    let none = call(&app, &["auth.WhoAmI", "{}", "--role", "no address"]).await;
+    assert_eq!(none.code(), Some(64), "{none:?}");
+    assert!(none.stderr.contains("INVALID_EMAIL"), "{none:?}");
+}
+
+#[tokio::test]
 async fn a_failure_is_told_in_words() {
     let app = App::start().await;
     let ada = app.person("ada-uid");

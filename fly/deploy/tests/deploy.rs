@@ -439,7 +439,8 @@ async fn status_tells_what_runs() {
 #[tokio::test]
 async fn where_no_app_is_found_nothing_is_well_and_nothing_is_without_drift() {
     let fly = Fly::new();
-    let told = ["staging-user: there is no such app", "are --env and --prefix those of the deploy?"];
+    let told =
+        ["staging-user: there is no such app", "are --env and --prefix those of the deploy?"];
     for arguments in [["drift"].as_slice(), &["drift", "user"], &["status"], &["status", "user"]] {
         fly.run(arguments).await.is(1, &told);
     }

@@ -49,8 +49,18 @@ impl Caller {
     }
 
     /// Asks in JSON for JSON, whatever the HTTP status.
-    pub(crate) async fn post_json(&self, url: &str, body: String) -> Result<Value, Failure> {
-        let request = self.0.post(url).header("content-type", "application/json").body(body);
+    pub(crate) async fn post_json(
+        &self,
+        url: &str,
+        bearer: Option<&str>,
+        body: &Value,
+    ) -> Result<Value, Failure> {
+        let request = self.0.post(url).header("content-type", "application/json");
+        let request = match bearer {
+            Some(bearer) => request.bearer_auth(bearer),
+            None => request,
+        };
+        let request = request.body(body.to_string());
         let response = send(url, request).await?;
         let body = response.bytes().await.map_err(|error| unreachable(url, &error))?;
         Ok(serde_json::from_slice(&body).unwrap_or_default())

@@ -82,6 +82,9 @@ fn told(status: &Status, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(delay) = delay {
         write!(f, "\n  try again in {delay:?}")?;
     }
+    if status.get_details_error_info().is_some_and(|info| info.reason == "ROLE_REQUIRED") {
+        f.write_str("\n  --role calls as somebody of the local issuer who has it")?;
+    }
     if let Some(id) = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok()) {
         write!(f, "\n  request id {id}")?;
     }

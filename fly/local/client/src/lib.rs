@@ -51,7 +51,7 @@ async fn call(options: &Options) -> Result<(), Failure> {
     let caller = Caller::new(options)?;
     let token = match (&options.token, needs_token(method)) {
         (Some(token), _) => Some(token.clone()),
-        (None, true) => Some(account::token(&caller, &options.issuer).await?),
+        (None, true) => Some(account::token(&caller, options).await?),
         (None, false) => None,
     };
 

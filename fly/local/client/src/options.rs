@@ -17,7 +17,8 @@ Usage: cargo call RPC [MESSAGE] [OPTIONS]
 Options:
   --url URL            where the functions answer (http://127.0.0.1:8080)
   --issuer URL         where the issuer answers (http://127.0.0.1:9099)
-  --token TOKEN        calls as this person, not as the issuer's developer@example.com
+  --role ROLE          calls as an account of the local issuer that has the role, such as admin
+  --token TOKEN        calls as this person; else it is the issuer's developer@example.com
   --key KEY            the idempotency key; a fresh one unless given
   --list               tells every RPC: who may call, its deadline, what a repeat does
   --help               tells this
@@ -32,6 +33,7 @@ pub(crate) struct Options {
     pub(crate) url: String,
     pub(crate) issuer: String,
     pub(crate) token: Option<String>,
+    pub(crate) role: Option<String>,
     pub(crate) key: Option<String>,
 }
 
@@ -46,7 +48,7 @@ pub(crate) enum Asked {
 impl Options {
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
         let (mut url, mut issuer) = (URL.to_owned(), ISSUER.to_owned());
-        let (mut token, mut key, mut plain) = (None, None, Vec::new());
+        let (mut token, mut role, mut key, mut plain) = (None, None, None, Vec::new());
         while let Some(argument) = arguments.next() {
             let (name, given) = match argument.split_once('=') {
                 Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
@@ -59,6 +61,7 @@ impl Options {
                 "--url" => url = value()?,
                 "--issuer" => issuer = value()?,
                 "--token" => token = Some(value()?),
+                "--role" => role = Some(value()?),
                 "--key" => key = Some(value()?),
                 "--list" => return Ok(Asked::List),
                 "--help" | "-h" => return Ok(Asked::Help),
@@ -74,9 +77,12 @@ impl Options {
         if let Some(more) = plain.next() {
             return Err(format!("{more:?} is one too many: a message is one argument, in quotes"));
         }
+        if token.is_some() && role.is_some() {
+            return Err("--token and --role say two things of who calls".to_owned());
+        }
         let of_server = |url: String| url.trim_end_matches('/').to_owned();
         let (url, issuer) = (of_server(url), of_server(issuer));
-        Ok(Asked::Call(Self { method, message, url, issuer, token, key }))
+        Ok(Asked::Call(Self { method, message, url, issuer, token, role, key }))
     }
 }
 
@@ -107,6 +113,7 @@ mod tests {
             (&["a", "--token"], "--token"),
             (&[], "RPC"),
             (&["a", "{", "}"], "\"}\""),
+            (&["a", "--token", "x", "--role", "admin"], "--role"),
         ] {
             assert!(parse(line).unwrap_err().contains(named), "{line:?}");
         }
