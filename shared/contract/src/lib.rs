@@ -23,7 +23,6 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result};
 use prost_reflect::MessageDescriptor;
 
-pub use crate::sources::VALIDATE;
 use crate::{reach::Reach, refusals::Refusals, sources::Sources};
 
 /// Compiles the contracts under a folder into another one.
@@ -75,9 +74,16 @@ pub fn descriptors(contracts: &Path) -> Result<Vec<u8>> {
     Ok(Sources::folders(&[contracts], &[])?.encoded())
 }
 
+/// Copies the contracts of a folder into another one, with what they import, for tools that want
+/// files.
+pub fn export(contracts: &Path, out: &Path) -> Result<()> {
+    sources::read(contracts)?.into_iter().try_for_each(|(name, text)| write(out, &name, text))
+}
+
 fn write(out: &Path, name: &str, contents: impl AsRef<[u8]>) -> Result<()> {
-    fs::create_dir_all(out)
-        .and_then(|()| fs::write(out.join(name), contents))
+    let path = out.join(name);
+    fs::create_dir_all(path.parent().unwrap_or(out))
+        .and_then(|()| fs::write(&path, contents))
         .with_context(|| format!("cannot write {name} in {}", out.display()))
 }
 

@@ -13,8 +13,8 @@ use protox::{
     file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver},
 };
 
-/// The annotations of `buf.validate`, which the contracts import as [`VALIDATE`]`.0`.
-pub const VALIDATE: (&str, &str) =
+/// The annotations of `buf.validate`, which the contracts import.
+const VALIDATE: (&str, &str) =
     ("buf/validate/validate.proto", include_str!(concat!(env!("OUT_DIR"), "/validate.proto")));
 
 /// Is the package that describes the rules; it is read here and needed nowhere else.
@@ -111,6 +111,17 @@ impl FileResolver for Texts {
             None => Err(protox::Error::file_not_found(name)),
         }
     }
+}
+
+/// Returns every .proto file under a folder, by name and text, with what they import.
+pub(crate) fn read(folder: &Path) -> Result<Vec<(String, String)>> {
+    let own = find(folder, folder)?.into_iter().map(|name| {
+        let path = folder.join(&name);
+        let text = fs::read_to_string(&path).with_context(|| format!("no {}", path.display()))?;
+        Ok((name, text))
+    });
+    let imported = Ok((VALIDATE.0.to_owned(), VALIDATE.1.to_owned()));
+    own.chain([imported]).collect()
 }
 
 /// Returns the names of the .proto files under a folder, relative to the root, in order.

@@ -46,10 +46,14 @@ async fn prepare() -> Result<PathBuf, String> {
     // Another run over the same folder finishes first.
     lock.lock().expect("the folder can be locked");
 
-    let contracts = contracts(Path::new(CONTRACTS));
+    let exported = folder.join("contracts");
+    // What the repository no longer holds must not be there.
+    let _outcome = fs::remove_dir_all(&exported);
+    contract::export(Path::new(CONTRACTS), &exported).expect("the contracts are written");
+    let contracts = contracts(&exported);
     let texts: String = contracts.iter().map(|path| read(path)).collect();
     let requirements = read(&Path::new(SCRIPTS).join("requirements.txt"));
-    let generated = [&requirements, &texts, contract::VALIDATE.1].concat();
+    let generated = [requirements, texts].concat();
     if !is_left(&folder.join("generated"), &generated) {
         generate(folder, python, &contracts).await.expect("the contracts compile");
         fs::write(folder.join("generated"), &generated).expect("a file");
@@ -58,21 +62,17 @@ async fn prepare() -> Result<PathBuf, String> {
 }
 
 async fn generate(folder: &Path, python: &Path, contracts: &[PathBuf]) -> Result<(), String> {
-    let (imports, stubs) = (folder.join("imports"), folder.join("stubs"));
-    let (name, text) = contract::VALIDATE;
-    let validate = imports.join(name);
-    fs::create_dir_all(validate.parent().expect("a folder")).expect("a folder");
-    fs::write(&validate, text).expect("a file");
+    let stubs = folder.join("stubs");
     // What no contract asks for any more must not be there.
     let _outcome = fs::remove_dir_all(&stubs);
     fs::create_dir_all(&stubs).expect("a folder");
 
     let mut protoc = Command::new(python);
-    protoc.args(["-m", "grpc_tools.protoc", "-I", CONTRACTS]).arg("-I").arg(&imports);
+    protoc.args(["-m", "grpc_tools.protoc", "-I"]).arg(folder.join("contracts"));
     for kind in ["--python_out", "--grpc_python_out"] {
         protoc.arg(format!("{kind}={}", stubs.display()));
     }
-    run(protoc.args(contracts).arg(validate)).await.map(|_printed| ())
+    run(protoc.args(contracts)).await.map(|_printed| ())
 }
 
 /// Runs a command of the preparation to its end; what it printed.

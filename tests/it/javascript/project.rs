@@ -11,7 +11,7 @@ use std::{
 use tokio::{process::Command, sync::OnceCell, time::timeout};
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/js");
-const CONTRACTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/mayfly");
+const CONTRACTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
 
 /// What is generated stays here for the next run, beside what is installed.
 const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/javascript");
@@ -46,11 +46,10 @@ async fn prepare() -> Result<Project, String> {
         let _outcome = fs::remove_dir_all(folder.join(written));
     }
     copy(Path::new(SOURCES), &folder);
-    copy(Path::new(CONTRACTS), &folder.join("contracts/mayfly"));
-    let (name, text) = contract::VALIDATE;
-    write(&folder.join("imports").join(name), text);
+    let exported = contract::export(Path::new(CONTRACTS), &folder.join("contracts"));
+    exported.expect("the contracts are written");
     write(&folder.join("errors.binpb"), tonic_types::pb::FILE_DESCRIPTOR_SET);
-    let contracts = ["contracts", "imports", "proto"].map(|name| texts(&folder.join(name)));
+    let contracts = ["contracts", "proto"].map(|name| texts(&folder.join(name)));
     let generated = [
         read(&folder.join("package-lock.json")),
         read(&folder.join("buf.gen.yaml")),
