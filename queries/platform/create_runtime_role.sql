@@ -1,4 +1,4 @@
--- platform.create_runtime_role: makes the login that functions use on a local cluster.
+-- platform.create_runtime_role: makes the login that functions use.
 --
 -- It owns nothing and inherits nothing; it may only become one of the functions' roles.
 do $$
