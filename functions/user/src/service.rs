@@ -28,7 +28,7 @@ pub struct UserService {
 }
 
 /// The function's service, for the chassis.
-pub fn service(context: Context) -> UserServiceServer<UserService> {
+pub fn service(context: Context, (): ()) -> UserServiceServer<UserService> {
     UserServiceServer::new(UserService { context })
 }
 

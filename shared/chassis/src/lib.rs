@@ -25,7 +25,7 @@ mod owed;
 pub mod fuzzing;
 
 pub use command::Command;
-pub use function::{Build, Context, Function, Own, Ready};
+pub use function::{Context, Function, Own, Ready, Served};
 pub use process::{run, run_all};
 pub use server::{Ended, Error, Server};
 pub use settings::{Limits, Settings};
