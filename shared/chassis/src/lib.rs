@@ -8,6 +8,7 @@ mod settings;
 mod command;
 mod process;
 mod server;
+mod parts;
 mod watchdog;
 mod accept;
 mod connection;
