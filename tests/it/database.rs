@@ -66,10 +66,7 @@ impl Bench {
     }
 
     fn on(database: Database, settings: &[(&str, &str)]) -> Self {
-        let url = world().runtime_url(&database.0);
-        let env = Env::default().with("DATABASE_URL", url);
-        let env = settings.iter().fold(env, |env, (name, value)| env.with(name, *value));
-        let settings = Reader::new(&env).finish(Settings::read).unwrap();
+        let settings = database.settings(settings);
         let clock = Clock::at(1_700_000_000);
         let pool = Pool::new(&settings, "user", clock.clone(), TaskTracker::new());
         Self { pool, database, clock }
@@ -82,6 +79,14 @@ impl Bench {
 }
 
 impl Database {
+    /// The settings of a pool on it, but for these.
+    fn settings(&self, settings: &[(&str, &str)]) -> Settings {
+        let url = world().runtime_url(&self.0);
+        let env = Env::default().with("DATABASE_URL", url);
+        let env = settings.iter().fold(env, |env, (name, value)| env.with(name, *value));
+        Reader::new(&env).finish(Settings::read).unwrap()
+    }
+
     async fn owner(&self) -> PgConnection {
         PgConnection::connect(&world().owner_url(&self.0)).await.unwrap()
     }

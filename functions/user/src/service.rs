@@ -6,7 +6,7 @@ use chassis::Context;
 use database::{OnConstraint, Pool, Tx};
 use fault::{Fault, Reason};
 use identity::UserId;
-use page::Page;
+use page::Asked;
 use proto::user::v1::{
     self, BatchGetProfilesRequest, BatchGetProfilesResponse, CreateProfileRequest,
     DeleteProfileRequest, GetProfileRequest, ListProfilesRequest, ListProfilesResponse,
@@ -28,7 +28,7 @@ pub struct UserService {
 }
 
 /// The function's service, for the chassis.
-pub fn service(context: Context) -> UserServiceServer<UserService> {
+pub fn service(context: Context, (): ()) -> UserServiceServer<UserService> {
     UserServiceServer::new(UserService { context })
 }
 
@@ -148,11 +148,10 @@ impl Rpcs for UserService {
         request: Request<ListProfilesRequest>,
     ) -> Result<Response<ListProfilesResponse>, Status> {
         let (call, mut query) = signed_in(request)?;
-        let (size, token) = (query.page_size, std::mem::take(&mut query.page_token));
-        query.page_size = 0;
+        let asked = Asked::take(&mut query.page_size, &mut query.page_token);
         let Context { pool, clock, .. } = &self.context;
 
-        let page = Page::read((pool, clock), &call, &query, (size, &token)).await?;
+        let page = asked.page(pool, clock, &call, &query).await?;
         let profiles =
             store::list_profiles(pool, &query.handle_prefix, page.after(), page.rows_max()).await?;
         let (profiles, next_page_token) = page.cut(profiles, |profile| &profile.handle_key);

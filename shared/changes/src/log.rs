@@ -17,6 +17,12 @@ impl Log {
         Self { pool, hub }
     }
 
+    /// The same log, read and written over another pool.
+    #[must_use]
+    pub fn over(&self, pool: Pool) -> Self {
+        Self { pool, hub: self.hub.clone() }
+    }
+
     /// Says in `tx` that `key` of a topic has changed. Who watches hears of it once that is
     /// committed. The payload is at most 1 KB and nothing a person would want erased.
     pub async fn append(

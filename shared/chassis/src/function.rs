@@ -45,22 +45,16 @@ impl Own for () {
     }
 }
 
-/// Makes a function's service: from its [`Context`], and from settings of its own if it takes them
-/// as a second argument.
-pub trait Build<Arguments>: Send + 'static {
-    /// The settings.
-    type Own: Own;
-    /// The service.
-    type Service: Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>
-        + NamedService
-        + Bounded
-        + Clone
-        + Send
-        + Sync
-        + 'static;
-
-    /// Makes it.
-    fn build(self, context: Context, own: Self::Own) -> Self::Service;
+/// A service that can be served: always ready, as all are that tonic generates.
+pub trait Served:
+    Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>
+    + NamedService
+    + Bounded
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
 }
 
 /// Puts a function's service among those of the process.
@@ -85,62 +79,36 @@ pub struct Ready {
     mount: Mount,
 }
 
-// === impl Build ===
+// === impl Served ===
 
-impl<F, S> Build<(Context,)> for F
-where
-    F: FnOnce(Context) -> S + Send + 'static,
-    S: Service<Request, Response = Response, Error = Infallible>
+impl<S> Served for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>
         + NamedService
         + Bounded
         + Clone
         + Send
         + Sync
-        + 'static,
-    S::Future: Send + 'static,
+        + 'static
 {
-    type Own = ();
-    type Service = S;
-
-    fn build(self, context: Context, (): ()) -> S {
-        self(context)
-    }
-}
-
-impl<F, S, T> Build<(Context, T)> for F
-where
-    F: FnOnce(Context, T) -> S + Send + 'static,
-    T: Own,
-    S: Service<Request, Response = Response, Error = Infallible>
-        + NamedService
-        + Bounded
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send + 'static,
-{
-    type Own = T;
-    type Service = S;
-
-    fn build(self, context: Context, own: T) -> S {
-        self(context, own)
-    }
 }
 
 // === impl Function ===
 
 impl Function {
-    /// A function called `name`, whose service `build` makes.
-    pub fn new<A, B: Build<A>>(name: &'static str, build: B) -> Self {
+    /// A function called `name`, whose service `build` makes of its [`Context`] and of its own
+    /// settings.
+    pub fn new<T: Own, S: Served>(
+        name: &'static str,
+        build: impl FnOnce(Context, T) -> S + Send + 'static,
+    ) -> Self {
         let read = |reader: &mut Reader<'_>| {
-            let own = B::Own::read(reader)?;
+            let own = T::read(reader)?;
             let mount: Mount = Box::new(|context, message_bytes_max, services| {
-                services.add(build.build(context, own).bounded(message_bytes_max));
+                services.add(build(context, own).bounded(message_bytes_max));
             });
             Some(mount)
         };
-        Self { name, service: <B::Service as NamedService>::NAME, read: Box::new(read) }
+        Self { name, service: S::NAME, read: Box::new(read) }
     }
 
     /// Reads its own settings.

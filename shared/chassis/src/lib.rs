@@ -8,6 +8,7 @@ mod settings;
 mod command;
 mod process;
 mod server;
+mod parts;
 mod watchdog;
 mod accept;
 mod connection;
@@ -25,7 +26,7 @@ mod owed;
 pub mod fuzzing;
 
 pub use command::Command;
-pub use function::{Build, Context, Function, Own, Ready};
+pub use function::{Context, Function, Own, Ready, Served};
 pub use process::{run, run_all};
 pub use server::{Ended, Error, Server};
 pub use settings::{Limits, Settings};

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    Build, Command, Function, Ready, Server, Settings, Tls,
+    Command, Context, Function, Own, Ready, Served, Server, Settings, Tls,
     command::{help, version},
     server::Ended,
     watchdog,
@@ -43,7 +43,10 @@ const FLUSH_MAX: Duration = Duration::from_millis(500);
 const OVER_MAX: Duration = Duration::from_secs(1);
 
 /// Runs one function until it is told to stop, then drains it.
-pub fn run<A, B: Build<A>>(name: &'static str, build: B) -> ExitCode {
+pub fn run<T: Own, S: Served>(
+    name: &'static str,
+    build: impl FnOnce(Context, T) -> S + Send + 'static,
+) -> ExitCode {
     run_all(name, vec![Function::new(name, build)])
 }
 

@@ -3,15 +3,9 @@
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use clock::Clock;
-use database::{Pool, Standing};
+use database::Pool;
 use futures_util::future::join_all;
-use identity::{Provider, ServiceName, Verifier};
-use layers::{Inbound, inbound};
-use outbound::Outbound;
-use proto::{Bounded, grpc::health::v1::health_server::HealthServer};
-use revocation::Revocations;
 use socket2::{Domain, Protocol, Socket, Type};
-use telemetry::{logs, metrics::Metrics};
 use tokio::{
     net::TcpListener,
     time::{Instant, interval, sleep, timeout, timeout_at},
@@ -19,14 +13,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Context, Ready, Settings, Tasks,
+    Ready, Settings, Tasks,
     accept::accept,
     connection::Connections,
-    health::Liveness,
-    internal::Internal,
     owed::hurry,
-    reflection::Reflection,
-    services::Services,
+    parts::Parts,
     watchdog::{BEAT_EVERY, Pulse, Pulses},
 };
 
@@ -34,10 +25,10 @@ use crate::{
 const BACKLOG: i32 = 1024;
 
 /// How long calls are still taken once health has turned bad: who asked last may not know yet.
-const LAME_DUCK: Duration = Duration::from_millis(500);
+pub(crate) const LAME_DUCK: Duration = Duration::from_millis(500);
 
 /// How long after that a call may still come in, from a client that has not heard of it.
-const CROSSING_MAX: Duration = Duration::from_secs(1);
+pub(crate) const CROSSING_MAX: Duration = Duration::from_secs(1);
 
 /// How long calls that are cut may take for their last word.
 const LAST_WORD_MAX: Duration = Duration::from_millis(250);
@@ -78,24 +69,6 @@ pub struct Server {
     public: TcpListener,
     internal: TcpListener,
     parts: Parts,
-}
-
-struct Parts {
-    connections: Connections,
-    internal: Internal,
-    pools: Arc<[(&'static str, Pool)]>,
-    tasks: TaskTracker,
-    /// What calls have begun and left.
-    left: Tasks,
-    /// Calls under way end now, with a last word.
-    cut: CancellationToken,
-    pulses: Pulses,
-}
-
-impl std::fmt::Debug for Parts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts").field("pools", &self.pools).finish_non_exhaustive()
-    }
 }
 
 impl Server {
@@ -204,122 +177,6 @@ async fn drain(
     }
     connections.end.cancel();
     (if is_whole { Ended::Drained } else { Ended::Cut }, hard_end)
-}
-
-impl Parts {
-    fn new(settings: &Settings, functions: Vec<Ready>, clock: &Clock) -> Self {
-        let tasks = TaskTracker::new();
-        let services: Arc<[_]> = functions.iter().map(|function| function.service).collect();
-        let reflection = settings.is_reflecting.then(|| {
-            let own = [Liveness::SERVICE, Reflection::SERVICE];
-            Reflection::new(services.iter().copied().chain(own))
-        });
-        let metrics = Metrics::new(|service| match service {
-            Liveness::SERVICE => true,
-            Reflection::SERVICE => reflection.is_some(),
-            service => services.contains(&service),
-        });
-        let verifier = Verifier::new(&settings.identity, clock.clone(), tasks.clone());
-        let liveness = Liveness::new(Arc::clone(&services));
-        let mut served = Services::default();
-        let health = HealthServer::new(liveness.clone());
-        served.add(health.bounded(Liveness::QUESTION_BYTES_MAX));
-        if let Some(reflection) = reflection {
-            served.add(reflection.server());
-        }
-        let outbound = Outbound::new(settings.outbound, &metrics, clock.clone());
-        let own = own_pool(settings, &functions, clock, &tasks);
-        let (clock_of, tasks_of) = (clock.clone(), tasks.clone());
-        let revocations = Revocations::new(&settings.revocation, own.clone(), clock_of, tasks_of);
-        count(&metrics, &own, &verifier, &revocations);
-        let hub = changes::Hub::new(&settings.database, clock.clone(), tasks.clone());
-        let left = Tasks::new(settings.limits.calls_max);
-        let mut pools = Vec::new();
-        for function in functions {
-            let name = function.name;
-            let pool = own.beside(&settings.database, name);
-            pools.push((name, pool.clone()));
-            let changes = changes::Log::new(pool.clone(), hub.clone());
-            let (clock, outbound) = (clock.clone(), of_function(&outbound, name, settings, clock));
-            let revocations = revocations.clone();
-            let (verifier, tasks) = (verifier.clone(), left.clone());
-            let context = Context { pool, changes, revocations, verifier, clock, outbound, tasks };
-            function.mount(context, settings.limits.message_bytes_max, &mut served);
-        }
-        let pools: Arc<[_]> = pools.into();
-        let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
-        let inbound_parts = Inbound {
-            metrics: metrics.clone(),
-            origins: settings.origins.clone(),
-            proxy: settings.proxy,
-            verifier: verifier.clone(),
-            revocations: revocations.clone(),
-            deadline_max: settings.limits.deadline_max,
-            drain: drain.clone(),
-            cut: cut.clone(),
-            drain_max: settings.limits.drain_max.saturating_sub(LAME_DUCK + CROSSING_MAX),
-            body_idle_max: settings.limits.body_idle_max,
-            calls_max: settings.limits.calls_max,
-            watches_max: settings.limits.watches_max,
-            message_bytes_max: settings.limits.message_bytes_max,
-            contract: proto::method,
-        };
-        let connections = Connections {
-            limits: settings.limits,
-            tls: settings.tls.clone(),
-            stack: inbound(&inbound_parts, served),
-            liveness: liveness.clone(),
-            drain,
-            end: CancellationToken::new(),
-        };
-        let pools_of_internal = Arc::clone(&pools);
-        let internal =
-            Internal { metrics, liveness, verifier, revocations, pools: pools_of_internal };
-        Self { connections, internal, pools, tasks, left, cut, pulses: Pulses::default() }
-    }
-}
-
-/// Clients of what is outside, for one function: those it calls know it by its own token.
-fn of_function(outbound: &Outbound, name: &str, settings: &Settings, clock: &Clock) -> Outbound {
-    match (ServiceName::parse(name), &settings.identity.service_tokens) {
-        (Some(name), Some(source)) => {
-            outbound.showing(Provider::new(name, source.clone(), clock.clone()))
-        }
-        _ => outbound.clone(),
-    }
-}
-
-/// What is counted below the layers, where nobody knows of metrics.
-fn count(metrics: &Metrics, pool: &Pool, verifier: &Verifier, revocations: &Revocations) {
-    let of = pool.clone();
-    let help = "0 it takes connections, 1 no more of them, 2 down";
-    metrics.register_shown("database_state", help, move || match of.state().standing {
-        Standing::Up => 0,
-        Standing::Full => 1,
-        Standing::Down => 2,
-    });
-    let of = verifier.clone();
-    let help = "Fetches of token keys started";
-    metrics.register_counted("jwks_refreshes", help, move || of.fetches_total());
-    let of = verifier.clone();
-    let help = "Fetches of token keys that failed";
-    metrics.register_counted("jwks_refresh_failures", help, move || of.fetch_failures_total());
-    let help = "Log lines dropped because they could not be written";
-    metrics.register_counted("log_lines_dropped", help, logs::dropped_total);
-    let of = revocations.clone();
-    let help = "Reads of the revocations begun";
-    metrics.register_counted("revocation_reads", help, move || of.reads_total());
-    let of = revocations.clone();
-    let help = "Reads of the revocations that failed";
-    metrics.register_counted("revocation_read_failures", help, move || of.read_failures_total());
-}
-
-/// The one connection of the process itself, as one of its functions, over which it reads the
-/// revocations.
-fn own_pool(settings: &Settings, functions: &[Ready], clock: &Clock, tasks: &TaskTracker) -> Pool {
-    let function = functions.first().map_or("", |function| function.name);
-    let one = database::Settings { connections_max: 1, ..settings.database.clone() };
-    Pool::new(&one, function, clock.clone(), tasks.clone())
 }
 
 /// Binds an address. `[::]` takes IPv4 as well: Fly's proxy comes over IPv4, its private network

@@ -11,8 +11,10 @@ use std::{
 use fault::Reason;
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use layers::{Request, Response};
-use tonic::{Status, server::NamedService};
+use tonic::Status;
 use tower::{Service, util::BoxCloneSyncService};
+
+use crate::Served;
 
 /// The services of a process.
 #[derive(Clone, Debug, Default)]
@@ -23,17 +25,8 @@ type One = BoxCloneSyncService<Request, Response, Infallible>;
 type Answer = Result<Response, Infallible>;
 
 impl Services {
-    /// Adds one, which is always ready, as all are that tonic generates.
-    pub(crate) fn add<S>(&mut self, service: S)
-    where
-        S: Service<Request, Response = Response, Error = Infallible>
-            + NamedService
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send + 'static,
-    {
+    /// Adds one.
+    pub(crate) fn add<S: Served>(&mut self, service: S) {
         self.0.push((S::NAME, BoxCloneSyncService::new(service)));
     }
 

@@ -6,7 +6,9 @@ use sqlx::{
     ConnectOptions, Executor, PgConnection, postgres::PgConnectOptions, query_file, raw_sql,
 };
 
-use crate::{Settings, error::Ended};
+use tokio::time::Instant;
+
+use crate::{Settings, error::Ended, health::Health};
 
 /// How to reach the database, and what every connection runs under.
 #[derive(Clone)]
@@ -30,6 +32,9 @@ pub(crate) struct Shared;
 pub(crate) struct Backend {
     pub(crate) connection: PgConnection,
     pub(crate) pid: i32,
+    pub(crate) born: Instant,
+    /// How often all connections had been given up when it was made.
+    pub(crate) losses: u64,
 }
 
 impl Connector {
@@ -44,11 +49,11 @@ impl Connector {
         }
     }
 
-    /// A connection for queries.
-    pub(crate) async fn connect(&self) -> sqlx::Result<Backend> {
+    /// A connection for queries, to the database whose `health` this is.
+    pub(crate) async fn connect(&self, health: &Health) -> sqlx::Result<Backend> {
         let mut connection = self.pooled.connect().await?;
         let pid = self.start_session(&mut connection).await.map_err(Ended::after_greeting)?;
-        Ok(Backend { connection, pid })
+        Ok(Backend { connection, pid, born: Instant::now(), losses: health.losses() })
     }
 
     async fn start_session(&self, connection: &mut PgConnection) -> sqlx::Result<i32> {

@@ -2,7 +2,7 @@
 //! for it until it is back.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
 };
 
@@ -25,11 +25,8 @@ pub enum Standing {
 }
 
 /// What the pools of a process know of their database.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Health(Arc<Known>);
-
 #[derive(Debug, Default)]
-struct Known {
+pub(crate) struct Health {
     /// A [`Standing`], by its number.
     standing: AtomicU8,
     /// Told when it stands otherwise, and when a connection comes back while there are no more.
@@ -45,26 +42,26 @@ struct Known {
 
 impl Health {
     pub(crate) fn standing(&self) -> Standing {
-        Standing::of(self.0.standing.load(Ordering::SeqCst))
+        Standing::of(self.standing.load(Ordering::SeqCst))
     }
 
     /// How often all connections were given up.
     pub(crate) fn losses(&self) -> u64 {
-        self.0.losses.load(Ordering::Relaxed)
+        self.losses.load(Ordering::Relaxed)
     }
 
     /// The kind of failure that no connection is made for, if none is.
     pub(crate) fn error(&self) -> MutexGuard<'_, Option<String>> {
-        self.0.error.lock().unwrap_or_else(PoisonError::into_inner)
+        self.error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it is known that nobody shares our connections.
     pub(crate) fn is_alone(&self) -> bool {
-        self.0.is_alone.load(Ordering::Relaxed)
+        self.is_alone.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_alone(&self) {
-        self.0.is_alone.store(true, Ordering::Relaxed);
+        self.is_alone.store(true, Ordering::Relaxed);
     }
 
     /// Connecting failed so, begun after this many losses. Whoever is told that it is the first has
@@ -75,9 +72,9 @@ impl Health {
             return false;
         }
         if error.is_none_or(tells_of_loss) {
-            self.0.losses.fetch_add(1, Ordering::Relaxed);
+            self.losses.fetch_add(1, Ordering::Relaxed);
         }
-        self.0.is_shared.store(error.is_some_and(is_shared), Ordering::Relaxed);
+        self.is_shared.store(error.is_some_and(is_shared), Ordering::Relaxed);
         *self.error() = Some(error.map_or_else(|| "timeout".to_owned(), class));
         let standing = if error.is_some_and(is_full) { Standing::Full } else { Standing::Down };
         self.stands(standing) == Standing::Up
@@ -91,27 +88,27 @@ impl Health {
     /// A connection is there for the next one, who may be waiting for it.
     pub(crate) fn gave_back(&self) {
         if self.standing() == Standing::Full {
-            self.0.changed.notify_waiters();
+            self.changed.notify_waiters();
         }
     }
 
     /// Waits, from its making on, until a connection was given back or the database stands
     /// otherwise.
     pub(crate) fn changed(&self) -> Notified<'_> {
-        self.0.changed.notified()
+        self.changed.notified()
     }
 
     /// What is said while nothing is tried.
     pub(crate) fn unreachable(&self) -> sqlx::Error {
-        let is_shared = self.0.is_shared.load(Ordering::Relaxed);
+        let is_shared = self.is_shared.load(Ordering::Relaxed);
         Unreachable(is_shared.then(|| sqlx::Error::Configuration(Box::new(Shared)))).into_sqlx()
     }
 
     /// From now on it stands so; how it stood before.
     fn stands(&self, now: Standing) -> Standing {
-        let before = Standing::of(self.0.standing.swap(now as u8, Ordering::SeqCst));
+        let before = Standing::of(self.standing.swap(now as u8, Ordering::SeqCst));
         if before != now {
-            self.0.changed.notify_waiters();
+            self.changed.notify_waiters();
         }
         before
     }

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{Executor, PgConnection, raw_sql};
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout},
-};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
     cancel::close,
@@ -20,8 +17,6 @@ use crate::{
 pub(crate) struct Lease {
     pool: Pool,
     backend: Option<Backend>,
-    born: Instant,
-    losses: u64,
     permit: Option<OwnedSemaphorePermit>,
     state: State,
     transaction: Transaction,
@@ -47,17 +42,10 @@ enum Transaction {
 }
 
 impl Lease {
-    pub(crate) fn new(
-        pool: Pool,
-        backend: Backend,
-        born: Instant,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
+    pub(crate) fn new(pool: Pool, backend: Backend, permit: OwnedSemaphorePermit) -> Self {
         Self {
-            losses: pool.losses(),
             pool,
             backend: Some(backend),
-            born,
             permit: Some(permit),
             state: State::Ready,
             transaction: Transaction::None,
@@ -173,7 +161,7 @@ impl Drop for Lease {
                 self.pool.after(permit, close(backend.connection));
             }
             State::Ready => {
-                self.pool.put_back(backend, (self.born, self.losses));
+                self.pool.put_back(backend);
                 drop(permit);
             }
         }

@@ -54,26 +54,30 @@ pub struct Pool(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     connector: Connector,
-    canceller: Arc<Canceller>,
-    clock: Clock,
-    tasks: TaskTracker,
+    common: Arc<Common>,
     closed: CancellationToken,
     connections_max: usize,
     wait_max: Duration,
     answer_max: Duration,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
-    health: Health,
     secrets: Secrets,
     sweeper: Sweeper,
+}
+
+/// What the pools of one process have in common.
+#[derive(Debug)]
+struct Common {
+    canceller: Canceller,
+    clock: Clock,
+    tasks: TaskTracker,
+    health: Health,
 }
 
 #[derive(Debug)]
 struct Idle {
     backend: Backend,
-    born: Instant,
     since: Moment,
-    losses: u64,
 }
 
 /// What a pool looks like from outside.
@@ -94,36 +98,29 @@ impl Pool {
     /// an abandoned statement, say) runs on `tasks`.
     pub fn new(settings: &Settings, function: &str, clock: Clock, tasks: TaskTracker) -> Self {
         let connector = Connector::new(settings, function);
-        let canceller = Canceller::new(connector.clone(), clock.clone()).into();
-        Self::sharing(settings, connector, (clock, tasks, canceller, Health::default()))
+        let canceller = Canceller::new(connector.clone(), clock.clone());
+        let common = Common { canceller, clock, tasks, health: Health::default() };
+        Self::of(settings, connector, common.into())
     }
 
     /// Another pool of the same process on the same database: what one learns of its health, the
     /// others know, and they end their statements over one connection.
     #[must_use]
     pub fn beside(&self, settings: &Settings, function: &str) -> Self {
-        let Inner { clock, tasks, canceller, health, .. } = &*self.0;
-        let shared = (clock.clone(), tasks.clone(), Arc::clone(canceller), health.clone());
-        Self::sharing(settings, Connector::new(settings, function), shared)
+        let connector = Connector::new(settings, function);
+        Self::of(settings, connector, Arc::clone(&self.0.common))
     }
 
-    fn sharing(
-        settings: &Settings,
-        connector: Connector,
-        (clock, tasks, canceller, health): (Clock, TaskTracker, Arc<Canceller>, Health),
-    ) -> Self {
+    fn of(settings: &Settings, connector: Connector, common: Arc<Common>) -> Self {
         Self(Arc::new(Inner {
             connector,
-            canceller,
-            clock,
-            tasks,
+            common,
             closed: CancellationToken::new(),
             connections_max: settings.connections_max,
             wait_max: settings.wait_max,
             answer_max: settings.statement_max + LATE_MAX,
             permits: Arc::new(Semaphore::new(settings.connections_max)),
             idle: Mutex::default(),
-            health,
             secrets: Secrets::default(),
             sweeper: Sweeper::default(),
         }))
@@ -135,13 +132,13 @@ impl Pool {
             connections_max: self.0.connections_max,
             in_use: self.in_use(),
             idle: self.idle().len(),
-            standing: self.0.health.standing(),
+            standing: self.health().standing(),
         }
     }
 
     /// The kind of failure that no connection is made for, if none is.
     pub fn error(&self) -> Option<String> {
-        self.0.health.error().clone()
+        self.health().error().clone()
     }
 
     fn in_use(&self) -> usize {
@@ -161,13 +158,13 @@ impl Pool {
     /// Makes a second connection while the first does nothing, once in a process: a pooler in
     /// transaction mode gives it the first one's backend, which then is known to be shared.
     async fn is_alone(&self) -> sqlx::Result<()> {
-        if self.0.health.is_alone() {
+        if self.health().is_alone() {
             return Ok(());
         }
         let losses = self.losses();
-        match timeout(CONNECT_MAX, self.0.connector.connect()).await {
+        match timeout(CONNECT_MAX, self.0.connector.connect(self.health())).await {
             Ok(Ok(backend)) => {
-                self.0.health.set_alone();
+                self.health().set_alone();
                 self.spawn(close(backend.connection));
                 Ok(())
             }
@@ -182,7 +179,7 @@ impl Pool {
         self.0.closed.cancel();
         let idle = std::mem::take(&mut *self.idle());
         join_all(idle.into_iter().map(|idle| close(idle.backend.connection))).await;
-        self.0.canceller.close().await;
+        self.0.common.canceller.close().await;
     }
 
     /// A connection, within the wait that is allowed.
@@ -191,7 +188,7 @@ impl Pool {
         let mut last = None;
         loop {
             if self.is_down() && self.idle().is_empty() {
-                return Err(self.0.health.unreachable());
+                return Err(self.health().unreachable());
             }
             let permits = Arc::clone(&self.0.permits);
             let permit = match timeout_at(give_up, permits.acquire_owned()).await {
@@ -222,13 +219,13 @@ impl Pool {
 
     /// Waits for one of the connections there are, where the server takes no more.
     async fn given_back(&self, give_up: Instant) -> sqlx::Result<()> {
-        let changed = self.0.health.changed();
-        if self.0.health.standing() != Standing::Full || !self.idle().is_empty() {
+        let changed = self.health().changed();
+        if self.health().standing() != Standing::Full || !self.idle().is_empty() {
             return Ok(());
         }
         if self.in_use() == 0 {
             // There is none to wait for.
-            return Err(self.0.health.unreachable());
+            return Err(self.health().unreachable());
         }
         timeout_at(give_up, changed).await.map_err(|_elapsed| sqlx::Error::PoolTimedOut)
     }
@@ -239,7 +236,7 @@ impl Pool {
     }
 
     pub(crate) fn canceller(&self) -> &Canceller {
-        &self.0.canceller
+        &self.0.common.canceller
     }
 
     pub(crate) fn secrets(&self) -> &Secrets {
@@ -267,25 +264,27 @@ impl Pool {
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         // Without a runtime the process is ending, and the sockets close by themselves.
         if let Ok(runtime) = Handle::try_current() {
-            self.0.tasks.spawn_on(work, &runtime);
+            self.0.common.tasks.spawn_on(work, &runtime);
         }
     }
 
     /// How often all connections were given up.
     pub(crate) fn losses(&self) -> u64 {
-        self.0.health.losses()
+        self.health().losses()
     }
 
-    /// Keeps a connection for the next one: when it was made, and after how many losses.
-    pub(crate) fn put_back(&self, backend: Backend, (born, losses): (Instant, u64)) {
-        let since = self.0.clock.now();
+    /// Keeps a connection for the next one.
+    pub(crate) fn put_back(&self, backend: Backend) {
+        let since = self.0.common.clock.now();
         let mut idle = self.idle();
         // Asked under the lock, so that `close` misses none.
-        if self.0.closed.is_cancelled() || since.instant - born > LIFETIME_MAX {
+        let is_closed = self.0.closed.is_cancelled();
+        let is_old = since.instant - backend.born > LIFETIME_MAX;
+        if is_closed || is_old || backend.losses != self.losses() {
             self.spawn(close(backend.connection));
         } else {
-            idle.push(Idle { backend, born, since, losses });
-            self.0.health.gave_back();
+            idle.push(Idle { backend, since });
+            self.health().gave_back();
         }
     }
 
@@ -296,17 +295,17 @@ impl Pool {
 
     /// A connection for whoever holds `permit`; none if the server takes no more.
     async fn lease(&self, permit: OwnedSemaphorePermit) -> sqlx::Result<Option<Lease>> {
-        if let Some((backend, born)) = self.idle_connection().await {
-            return Ok(Some(Lease::new(self.clone(), backend, born, permit)));
+        if let Some(backend) = self.idle_connection().await {
+            return Ok(Some(Lease::new(self.clone(), backend, permit)));
         }
-        match self.0.health.standing() {
+        match self.health().standing() {
             Standing::Up => {}
             Standing::Full => return Ok(None),
-            Standing::Down => return Err(self.0.health.unreachable()),
+            Standing::Down => return Err(self.health().unreachable()),
         }
         // It goes on when the caller is gone, and is then there for the next one: many callers
         // with little time would otherwise connect without end, and never be served.
-        let connecting = self.0.tasks.spawn(self.clone().connect(permit));
+        let connecting = self.0.common.tasks.spawn(self.clone().connect(permit));
         connecting.await.unwrap_or_else(|_ended| Err(Unreachable(None).into_sqlx()))
     }
 
@@ -321,7 +320,7 @@ impl Pool {
     async fn connect(self, permit: OwnedSemaphorePermit) -> sqlx::Result<Option<Lease>> {
         let losses = self.losses();
         match timeout(CONNECT_MAX, self.backend()).await {
-            Ok(Ok(backend)) => Ok(Some(Lease::new(self, backend, Instant::now(), permit))),
+            Ok(Ok(backend)) => Ok(Some(Lease::new(self, backend, permit))),
             // It is up, and waits for its migrations, or has somebody who ends what we begin.
             Ok(Err(error)) if is_missing_schema(&error) || was_ended(&error) => {
                 Err(Unreachable(Some(error)).into_sqlx())
@@ -340,7 +339,7 @@ impl Pool {
     async fn backend(&self) -> sqlx::Result<Backend> {
         let (mut tries, mut is_again) = (Tries::default(), false);
         loop {
-            let error = match self.0.connector.connect().await {
+            let error = match self.0.connector.connect(self.health()).await {
                 Ok(backend) => return Ok(backend),
                 Err(error) => error,
             };
@@ -354,9 +353,9 @@ impl Pool {
     }
 
     /// The connection that was used last, if it can be trusted or answers.
-    async fn idle_connection(&self) -> Option<(Backend, Instant)> {
-        let now = self.0.clock.now();
-        let Idle { mut backend, born, since, .. } = {
+    async fn idle_connection(&self) -> Option<Backend> {
+        let now = self.0.common.clock.now();
+        let Idle { mut backend, since } = {
             let mut idle = self.idle();
             // Those that slept are not asked whether they live: who waits for the answers of dead
             // ones, here and for the revocations, has waited too long for a new one.
@@ -364,10 +363,10 @@ impl Pool {
             idle.pop()?
         };
         if since.age(now) <= TRUSTED_IDLE_MAX {
-            return Some((backend, born));
+            return Some(backend);
         }
         if let Ok(Ok(())) = timeout(PING_MAX, ping(&mut backend.connection)).await {
-            return Some((backend, born));
+            return Some(backend);
         }
         // The others have been idle for longer.
         self.forget_idle();
@@ -377,7 +376,7 @@ impl Pool {
     /// Remembers how connecting failed, begun after this many losses, and looks for the database
     /// until it takes connections again.
     fn went_down(&self, error: Option<sqlx::Error>, losses: u64) -> sqlx::Error {
-        if self.0.health.failed(error.as_ref(), losses) {
+        if self.health().failed(error.as_ref(), losses) {
             let pool = self.clone();
             self.spawn(async move { pool.probe().await });
         }
@@ -390,9 +389,9 @@ impl Pool {
             // From its beginning: one that hangs has taken the time until the next.
             next = Instant::now() + PROBE_EVERY;
             let losses = self.losses();
-            let error = match timeout(CONNECT_MAX, self.0.connector.connect()).await {
+            let error = match timeout(CONNECT_MAX, self.0.connector.connect(self.health())).await {
                 Ok(Ok(backend)) => {
-                    self.put_back(backend, (Instant::now(), self.losses()));
+                    self.put_back(backend);
                     None
                 }
                 Ok(Err(error)) if is_missing_schema(&error) || was_ended(&error) => None,
@@ -401,23 +400,27 @@ impl Pool {
             };
             if let Some(error) = error {
                 // Of what is down may be left what takes no more, and the other way round.
-                self.0.health.failed(error.as_ref(), losses);
+                self.health().failed(error.as_ref(), losses);
                 continue;
             }
-            self.0.health.came_back();
+            self.health().came_back();
             return;
         }
     }
 
+    fn health(&self) -> &Health {
+        &self.0.common.health
+    }
+
     fn is_down(&self) -> bool {
-        self.0.health.standing() == Standing::Down
+        self.health().standing() == Standing::Down
     }
 
     /// The idle connections, without those that are known to be lost.
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
         let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let losses = self.losses();
-        idle.retain(|idle| idle.losses == losses);
+        idle.retain(|idle| idle.backend.losses == losses);
         idle
     }
 }

@@ -7,7 +7,7 @@
 #[cfg(fuzzing)]
 pub mod fuzzing;
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use call::Call;
 use clock::Clock;
@@ -28,6 +28,13 @@ pub const TOKEN_AGE_MAX: Duration = Duration::from_hours(24);
 const VERSION: u8 = 2;
 const EXPIRY_BYTES: usize = 8;
 
+/// What a request says of its page, beside its query (AIP-158).
+#[derive(Debug)]
+pub struct Asked {
+    size: i32,
+    token: String,
+}
+
 /// One page that was asked for.
 #[derive(Debug)]
 pub struct Page {
@@ -43,29 +50,37 @@ struct Tokens {
     now_secs: i64,
 }
 
-impl Page {
-    /// Reads what a request asks for. `query` is the request without its size and its token.
-    pub async fn read(
-        (pool, clock): (&Pool, &Clock),
+impl Asked {
+    /// Takes it out of a request, and leaves the query.
+    pub fn take(page_size: &mut i32, page_token: &mut String) -> Self {
+        Self { size: mem::take(page_size), token: mem::take(page_token) }
+    }
+
+    /// The page of `query` that it asks for.
+    pub async fn page(
+        &self,
+        pool: &Pool,
+        clock: &Clock,
         call: &Call,
         query: &impl Message,
-        (size, token): (i32, &str),
-    ) -> Result<Self, Fault> {
+    ) -> Result<Page, Fault> {
         let signer = Signer::of(pool, "page", call, &[&query.encode_to_vec()]).await?;
         let tokens = Tokens { signer, now_secs: clock.unix_secs() };
-        let after = match token {
+        let after = match self.token.as_str() {
             "" => None,
             token => Some(tokens.read(token).ok_or_else(|| {
                 Fault::invalid("page_token", "is not a token of this list, or is older than a day")
             })?),
         };
-        let size = match usize::try_from(size) {
+        let size = match usize::try_from(self.size) {
             Ok(0) | Err(_) => SIZE_DEFAULT,
             Ok(size) => size.min(SIZE_MAX),
         };
-        Ok(Self { size, after, tokens })
+        Ok(Page { size, after, tokens })
     }
+}
 
+impl Page {
     /// The place the last page ended at, if there was one.
     pub fn after(&self) -> Option<&str> {
         self.after.as_deref()

@@ -92,6 +92,36 @@ async fn a_connection_that_died_in_a_long_idle_time_is_found_out_before_it_is_us
     assert_ne!(pid(&bench).await, second);
 }
 
+/// The pools of a process learn of one loss together, whatever each is doing.
+#[tokio::test]
+async fn a_connection_that_answered_beside_a_loss_is_used_and_not_kept() {
+    let (way, nowhere) = (Proxy::open(), Proxy::closed());
+    let mut survived = 0;
+    for _ in 0..3 {
+        let bench = behind(&way).await;
+        let first = pid(&bench).await;
+        let url = nowhere.url(&bench.database.0);
+        let elsewhere = bench.database.settings(&[("DATABASE_URL", &url)]);
+        let other = bench.pool.beside(&elsewhere, "auth");
+        later(&bench, Duration::from_secs(31)).await;
+
+        way.keep_answers();
+        let loss = async {
+            run(&other, "select 1").await.unwrap_err();
+            way.reopen();
+        };
+        let used = number(&bench.pool, "select pg_backend_pid()::bigint");
+        let (used, ()) = tokio::join!(used, loss);
+        // On a busy machine its answer may come too late, which leaves nothing to be kept either.
+        survived += used.map_or(0, |pid| i32::from(pid == first));
+        let state = bench.pool.state();
+        assert_eq!((state.standing, state.idle), (Standing::Down, 0));
+        bench.database.waits_for("it is closed", 0, "true").await;
+        other.close().await;
+    }
+    assert!(survived > 0);
+}
+
 #[tokio::test]
 async fn connections_that_a_machine_slept_on_are_not_even_asked() {
     let proxy = Proxy::open();

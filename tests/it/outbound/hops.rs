@@ -26,7 +26,7 @@ struct Forwarder {
 impl Forwarder {
     /// An app of it, which asks whoever is at `address`.
     async fn app(address: SocketAddr) -> App {
-        let forwarder = Function::new("user", move |context: Context| {
+        let forwarder = Function::new("user", move |context: Context, (): ()| {
             let next = format!("http://{address}").parse().unwrap();
             let next = context.outbound.function("next", next);
             UserServiceServer::new(Self { context, next })

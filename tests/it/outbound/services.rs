@@ -158,9 +158,9 @@ fn answer() -> Response<Body> {
 /// The clients that a function called `name` is given, with where its tokens are signed set.
 async fn clients_of(name: &'static str) -> (App, Outbound) {
     let (tell, told) = oneshot::channel();
-    let function = Function::new(name, move |context: Context| {
+    let function = Function::new(name, move |context: Context, (): ()| {
         tell.send(context.outbound.clone()).unwrap();
-        user::service(context)
+        user::service(context, ())
     });
     let issuer = format!("http://{}", world().issuer_address);
     let app = App::builder().functions(vec![function]).with("SERVICE_TOKEN_URL", issuer);

@@ -20,7 +20,7 @@ struct Bug;
 
 impl Bug {
     async fn app() -> App {
-        let bug = chassis::Function::new("user", |_context| UserServiceServer::new(Self));
+        let bug = chassis::Function::new("user", |_context, (): ()| UserServiceServer::new(Self));
         App::builder().functions(vec![bug]).start().await
     }
 }

@@ -46,5 +46,5 @@ impl Bounded for Standstill {
 }
 
 fn main() -> ExitCode {
-    chassis::run("user", |_context| Standstill)
+    chassis::run("user", |_context, (): ()| Standstill)
 }

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 /// The log itself, as a function.
 pub fn function() -> Function {
-    Function::new("user", |context: Context| UserServiceServer::new(Raw(context)))
+    Function::new("user", |context: Context, (): ()| UserServiceServer::new(Raw(context)))
 }
 
 struct Raw(Context);

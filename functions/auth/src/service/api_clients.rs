@@ -6,7 +6,7 @@ use aws_lc_rs::rand;
 use call::{anyone, signed_in};
 use database::Tx;
 use fault::{Fault, Reason};
-use page::Page;
+use page::Asked;
 use proto::auth::v1::{
     CreateApiClientRequest, CreateApiClientResponse, DeleteApiClientRequest, ExchangeApiKeyRequest,
     ExchangeApiKeyResponse, ListApiClientsRequest, ListApiClientsResponse,
@@ -54,11 +54,10 @@ impl AuthService {
         request: Request<ListApiClientsRequest>,
     ) -> Answer<ListApiClientsResponse> {
         let (call, mut query) = signed_in(request)?;
-        let (size, token) = (query.page_size, std::mem::take(&mut query.page_token));
-        query.page_size = 0;
+        let asked = Asked::take(&mut query.page_size, &mut query.page_token);
         let (pool, clock) = (&self.context.pool, &self.context.clock);
 
-        let page = Page::read((pool, clock), &call, &query, (size, &token)).await?;
+        let page = asked.page(pool, clock, &call, &query).await?;
         let clients = store::list_api_clients(pool, page.after(), page.rows_max()).await?;
         let (clients, next_page_token) = page.cut(clients, |client| &client.id);
 

@@ -6,7 +6,7 @@ use call::{Call, SignedIn, signed_in};
 use database::Tx;
 use fault::{Fault, Reason};
 use identity::UserId;
-use page::Page;
+use page::Asked;
 use proto::auth::v1::{
     ListSessionsRequest, ListSessionsResponse, RevokeAllSessionsRequest, RevokeAllSessionsResponse,
     RevokeSessionRequest, RevokeSessionResponse, SignOutRequest, SignOutResponse,
@@ -30,12 +30,11 @@ impl AuthService {
         request: Request<ListSessionsRequest>,
     ) -> Answer<ListSessionsResponse> {
         let (call, mut query) = signed_in(request)?;
-        let (size, token) = (query.page_size, std::mem::take(&mut query.page_token));
-        query.page_size = 0;
+        let asked = Asked::take(&mut query.page_size, &mut query.page_token);
         let (pool, clock) = (&self.context.pool, &self.context.clock);
         let auth_time = auth_time(&call)?;
 
-        let page = Page::read((pool, clock), &call, &query, (size, &token)).await?;
+        let page = asked.page(pool, clock, &call, &query).await?;
         let (after, rows_max) = (page.after(), page.rows_max());
         let sessions = store::list_sessions(pool, &call.user_id, after, rows_max).await?;
         let (sessions, next_page_token) = page.cut(sessions, |session| &session.id);

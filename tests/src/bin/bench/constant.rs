@@ -125,7 +125,7 @@ pub(crate) fn serve_stack(database_url: &str) -> ExitCode {
             .with("FIREBASE_PROJECT_ID", PROJECT)
             .with("JWKS_URL", keys_url)
             .with("LOG_FORMAT", "json");
-        let functions = vec![Function::new("user", |_context: chassis::Context| Constant)];
+        let functions = vec![Function::new("user", |_context, (): ()| Constant)];
         let read = |reader: &mut Reader<'_>| Settings::read_for(functions, reader);
         let (settings, functions) = Reader::new(&env).finish(read).expect("good settings");
         telemetry::logs::start(&settings.logs).expect("a thread for the log");
