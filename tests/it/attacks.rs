@@ -1,10 +1,11 @@
 //! Attacks that are made from the contracts: every RPC of every function by every attack, and a new
-//! RPC is among them without a line here.
+//! RPC is among them without a line here, unless it takes an id where none is looked for: `gaps` says so.
 //!
 //! The suite prints RPC by attack, each with what was told.
 
 mod ask;
 mod access;
+mod gaps;
 mod ids;
 mod rules;
 mod others;

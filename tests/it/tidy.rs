@@ -303,6 +303,18 @@ fn a_statement_that_sees_everybodys_rows_is_seen() {
 }
 
 #[test]
+fn a_table_of_which_nobody_knows_whose_its_rows_are_is_seen() {
+    let broken_by_table = |table: &str| {
+        let made = format!("-- More.\ncreate table {table} (\n    writer text not null\n);\n");
+        broken_by(&[("queries/migrations/0002_user_more.sql", Some(&made))])
+    };
+    for table in ["mayfly_user.draft", "mayfly.draft"] {
+        assert_eq!(broken_by_table(table), ["statements find rows by their owner"], "{table}");
+    }
+    assert_eq!(broken_by_table("mayfly_auth.api_client"), [""; 0]);
+}
+
+#[test]
 fn migrations_with_gaps_repeats_or_strange_owners_are_seen() {
     for file in ["0003_user_gap.sql", "0001_file_again.sql", "0002_nobody_x.sql", "2_user_x.sql"] {
         let path = format!("queries/migrations/{file}");

@@ -39,8 +39,9 @@ pub struct Oracle {
     pub name: &'static str,
     /// How many are asked at a time: more than one where answers are given at even times.
     lanes: usize,
-    /// Whether not even the answer tells the ways apart.
-    is_alike: bool,
+    /// The reason that each way is told, or nothing where all is well. Whoever is told that they asked
+    /// wrongly, or too often, has found out nothing, and in no time.
+    told: [&'static str; 2],
     prepare: fn(&App, usize) -> Ready<'_>,
     ask: for<'a> fn(&'a App, Way, &'a str) -> Answer<'a>,
 }
@@ -76,7 +77,7 @@ pub const ORACLES: [Oracle; 6] = [
     Oracle {
         name: "SignIn: a wrong password, or an unknown account",
         lanes: 10,
-        is_alike: true,
+        told: ["CREDENTIALS_INVALID"; 2],
         prepare: |_app, calls| accounts(calls),
         ask: |app, way, name| {
             let email = email(way, name);
@@ -89,7 +90,7 @@ pub const ORACLES: [Oracle; 6] = [
         // Firebase does not know of it, and signs them in.
         name: "SignIn: the right password of somebody disabled here, or an unknown account",
         lanes: 10,
-        is_alike: true,
+        told: ["CREDENTIALS_INVALID"; 2],
         prepare: disabled_here,
         ask: |app, way, name| {
             let email = email(way, name);
@@ -101,7 +102,7 @@ pub const ORACLES: [Oracle; 6] = [
     Oracle {
         name: "SendPasswordReset: a known address, or an unknown one",
         lanes: 10,
-        is_alike: true,
+        told: [""; 2],
         prepare: |_app, calls| accounts(calls),
         ask: |app, way, name| {
             let message = SendPasswordResetRequest { email: email(way, name) };
@@ -113,7 +114,7 @@ pub const ORACLES: [Oracle; 6] = [
     Oracle {
         name: "Register: an address that is taken, or a free one",
         lanes: 10,
-        is_alike: true,
+        told: [""; 2],
         prepare: |_app, calls| accounts(calls),
         ask: |app, way, name| {
             let message =
@@ -125,7 +126,7 @@ pub const ORACLES: [Oracle; 6] = [
         // Whoever holds a refresh token is told what became of it, so the answers differ.
         name: "RefreshToken: of a disabled account, or of nobody's",
         lanes: 1,
-        is_alike: false,
+        told: ["TOKEN_REVOKED", "TOKEN_INVALID"],
         prepare: |_app, _calls| Box::pin(async { vec![refresh_token_of_disabled()] }),
         ask: |app, way, name| {
             let token = if way == Way::Known { name.to_owned() } else { format!("{name}x") };
@@ -136,7 +137,7 @@ pub const ORACLES: [Oracle; 6] = [
     Oracle {
         name: "ExchangeApiKey: a wrong secret, or an unknown client",
         lanes: 1,
-        is_alike: true,
+        told: ["CREDENTIALS_INVALID"; 2],
         prepare: |app, _calls| api_client(app),
         ask: |app, way, name| {
             let unknown = || uuid::Uuid::new_v4().to_string();
@@ -178,7 +179,9 @@ impl Oracle {
             took[place] = start.elapsed();
             said[place] = outcome.err().map(|status| told(&status));
         }
-        if self.is_alike {
+        let reasons = said.each_ref().map(|told| told.as_ref().map_or("", |told| &*told.reason));
+        assert_eq!(reasons, self.told, "{}", self.name);
+        if self.told[0] == self.told[1] {
             assert_eq!(said[0], said[1], "{}", self.name);
         }
         let [known, unknown] = said.map(|told| told.map(|told| told.code));

@@ -1,6 +1,7 @@
 //! Who calls: no token, a bad one, another's, and one of the wrong kind.
 
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;
+use prost_reflect::DynamicMessage;
 use proto::{Access, Method};
 use serde_json::json;
 use tonic::Code;
@@ -9,11 +10,11 @@ use super::{
     Table,
     ask::{self, Filling},
     guarded, methods,
-    scene::{Scene, person, service, with_roles},
+    scene::{Scene, allowed, person, service, with_roles},
     shapes::shapes,
     tokens::{NOW, claims, header, sign_as, with_claim},
 };
-use crate::wire::raw::Call;
+use crate::wire::raw::{Answer, Call};
 
 /// Headers by which somebody else's proxy might say who calls.
 const SPOOFED: [&str; 14] = [
@@ -38,7 +39,7 @@ const HEADER_BYTES_SENT: usize = 12 * 1024;
 
 /// A call that the contract has nothing against.
 fn plain(method: &Method) -> Call {
-    let filling = Filling { ids: &["eve".to_owned()], text: "x", name: "eve" };
+    let filling = Filling { ids: &[ask::OF_NOTHING.to_owned()], text: "x", name: "eve" };
     ask::call(method, &ask::filled(&ask::request(method), &filling, 4))
 }
 
@@ -137,27 +138,87 @@ async fn whoever_is_known_and_not_named_by_the_rule_is_told_so_by_every_rpc() {
     table.print("who may, by RPC");
 }
 
+/// Says in every way but that of a token who else it might be.
+fn spoofed(call: Call) -> Call {
+    let victims = person("victim");
+    SPOOFED
+        .iter()
+        .fold(call, |call, name| call.header(name, "victim"))
+        .header("x-authorization", format!("Bearer {victims}"))
+        .header("proxy-authorization", format!("Bearer {victims}"))
+        .header("cookie", format!("authorization={victims}; session={victims}"))
+}
+
+/// An RPC that is asked of this id, by somebody who may and whose calls are dressed like this.
+async fn asks(
+    scene: &Scene,
+    (method, id): (&Method, &str),
+    name: &str,
+    dressed: fn(Call) -> Call,
+) -> (DynamicMessage, Answer) {
+    let filling = Filling { ids: &[id.to_owned()], text: "x", name };
+    let mut message = ask::filled(&ask::request(method), &filling, 4);
+    let by = |call| dressed(allowed(call, method, name));
+    let answer = ask::ask_by(scene, method, &mut message, by).await;
+    (message, answer)
+}
+
+/// How a call ended, and why.
+fn outcome(answer: &Answer) -> (Code, String) {
+    match answer.grpc_status().code() {
+        Code::Ok => (Code::Ok, String::new()),
+        code => (code, answer.told().reason),
+    }
+}
+
+/// What an RPC is asked for: nothing that there is, and what is the victim's. Whoever has a role may
+/// change that.
+fn asked_of<'a>(scene: &'a Scene, method: &Method) -> impl Iterator<Item = &'a str> + use<'a> {
+    let is_anybodys = matches!(method.rule.access, Access::Public | Access::SignedIn);
+    let has_ids = ask::has_ids(&ask::request(method), 4).is_some();
+    let victims = scene.ids.iter().filter(move |_id| is_anybodys && has_ids).map(String::as_str);
+    std::iter::once(ask::OF_NOTHING).chain(victims)
+}
+
+/// Insists that eve has nothing of the victim by her headers; what she is told, and of which message.
+async fn is_herself(
+    scene: &Scene,
+    (method, id): (&Method, &str),
+    eve: &str,
+) -> (DynamicMessage, (Code, String)) {
+    let about = format!("{} of {id}", method.path);
+    let before = scene.of_the_victim().await;
+    let (message, answer) = asks(scene, (method, id), eve, spoofed).await;
+    assert_eq!(scene.of_the_victim().await, before, "{about} changed something");
+    let text = String::from_utf8_lossy(&answer.body);
+    assert!(!text.contains(ask::CANARY), "{about}: {text}");
+    // Who is not there is named to whoever asks for them.
+    assert!(id == "victim" || !text.contains("victim"), "{about}: {text}");
+    (message, outcome(&answer))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_header_makes_another_of_a_caller_for_any_rpc() {
     let scene = Scene::with_victim().await;
     let mut table = Table::default();
-    for method in methods() {
-        let before = scene.of_the_victim().await;
-        let (victims, eves) = (person("victim"), person("eve"));
-        let spoofed = SPOOFED.iter().fold(plain(method), |call, name| call.header(name, "victim"));
-        let spoofed = spoofed
-            .header("x-authorization", format!("Bearer {victims}"))
-            .header("proxy-authorization", format!("Bearer {victims}"))
-            .header("cookie", format!("authorization={victims}; session={victims}"));
-        let answer = spoofed.clone().token(Some(&eves)).send(scene.app.address).await;
-        let text = String::from_utf8_lossy(&answer.body);
-        assert!(!text.contains(ask::CANARY), "{}: {text}", method.path);
-        assert_eq!(scene.of_the_victim().await, before, "{} changed something", method.path);
-        table.note(method, "spoofed headers", format!("{:?}", answer.grpc_status().code()));
-        if method.rule.access != Access::Public {
+    // Everybody calls one RPC: some end all sessions of their caller.
+    let calls = methods().flat_map(|method| asked_of(&scene, method).map(move |id| (method, id)));
+    for (number, (method, id)) in calls.enumerate() {
+        let (message, outcome) = is_herself(&scene, (method, id), &format!("eve{number}")).await;
+        if method.rule.access == Access::Public {
+            continue;
+        }
+        let (_message, plain) =
+            asks(&scene, (method, id), &format!("bob{number}"), |call| call).await;
+        let about = format!("{} of {message:?}", method.path);
+        assert_eq!(outcome, self::outcome(&plain), "{about}: with the headers, and without");
+        if id == ask::OF_NOTHING {
+            let kept_out = [Code::Unauthenticated, Code::PermissionDenied, Code::InvalidArgument];
+            assert!(!kept_out.contains(&outcome.0), "{about}: {outcome:?}");
+            table.note(method, "spoofed headers", format!("{:?} {}", outcome.0, outcome.1));
             let expected = (Code::Unauthenticated, "TOKEN_MISSING");
             let attack = (method, "spoofed headers, no token");
-            told(&scene, &mut table, attack, spoofed, expected).await;
+            told(&scene, &mut table, attack, spoofed(ask::call(method, &message)), expected).await;
         }
     }
     table.print("spoofed headers, by RPC");

@@ -20,6 +20,9 @@ const MENDINGS_MAX: usize = 12;
 /// What texts say, so that it is found where it should not be.
 pub(super) const CANARY: &str = "canary of the victim";
 
+/// An id of nothing at all, which every contract takes.
+pub(super) const OF_NOTHING: &str = "0198c0de-0000-7000-8000-000000000000";
+
 /// What a message is filled with.
 #[derive(Clone, Debug)]
 pub(super) struct Filling<'a> {
@@ -40,23 +43,34 @@ pub(super) fn request(method: &Method) -> MessageDescriptor {
 }
 
 /// Whether a field names something that is somebody's.
-pub(super) fn is_id(field: &FieldDescriptor) -> bool {
+fn is_id(field: &FieldDescriptor) -> bool {
+    is_named_like_an_id(field) && field.kind() == Kind::String
+}
+
+pub(super) fn is_named_like_an_id(field: &FieldDescriptor) -> bool {
     let name = field.name();
-    let is_named = name == "id" || name == "uid" || name.ends_with("_id") || name.ends_with("_ids");
-    is_named && field.kind() == Kind::String
+    name == "id" || name == "uid" || name.ends_with("_id") || name.ends_with("_ids")
+}
+
+/// Whether it is one of several of which one is set, and not the first.
+pub(super) fn is_second(field: &FieldDescriptor) -> bool {
+    let first = field.containing_oneof().and_then(|oneof| oneof.fields().next());
+    first.is_some_and(|first| first.number() != field.number())
 }
 
 /// Whether an id stands anywhere in a message, and whether there may be several of them.
 pub(super) fn has_ids(descriptor: &MessageDescriptor, depth: usize) -> Option<bool> {
     let of_field = |field: FieldDescriptor| match field.kind() {
         _ if is_id(&field) => Some(field.is_list()),
-        Kind::Message(inner) if depth > 0 => has_ids(&inner, depth - 1),
+        Kind::Message(inner) if depth > 0 => {
+            has_ids(&inner, depth - 1).map(|several| several || field.is_list())
+        }
         _ => None,
     };
     descriptor.fields().filter_map(of_field).max()
 }
 
-/// A message with every field set.
+/// A message with every field set, but for those that `gaps` tells of where they hold an id.
 pub(super) fn filled(
     descriptor: &MessageDescriptor,
     filling: &Filling<'_>,
@@ -64,24 +78,30 @@ pub(super) fn filled(
 ) -> DynamicMessage {
     let mut message = DynamicMessage::new(descriptor.clone());
     for field in descriptor.fields() {
-        let is_second = field.containing_oneof().is_some_and(|oneof| {
-            oneof.fields().next().is_some_and(|first| first.number() != field.number())
-        });
-        if is_second || field.is_map() || (depth == 0 && matches!(field.kind(), Kind::Message(_))) {
+        let is_too_deep = depth == 0 && matches!(field.kind(), Kind::Message(_));
+        if is_second(&field) || field.is_map() || is_too_deep {
             continue;
         }
-        let values = if is_id(&field) && field.is_list() {
-            filling.ids.iter().map(|id| Value::String(id.clone())).collect()
-        } else {
-            one(&field, filling, depth).into_iter().collect::<Vec<_>>()
-        };
-        match values.first() {
-            Some(_) if field.is_list() => message.set_field(&field, Value::List(values)),
-            Some(value) => message.set_field(&field, value.clone()),
-            None => {}
+        if field.is_list() {
+            message.set_field(&field, Value::List(several(&field, filling, depth)));
+        } else if let Some(value) = one(&field, filling, depth) {
+            message.set_field(&field, value);
         }
     }
     message
+}
+
+/// One element for each id, or one where there is none in it.
+fn several(field: &FieldDescriptor, filling: &Filling<'_>, depth: usize) -> Vec<Value> {
+    let has_ids = match field.kind() {
+        Kind::Message(inner) => has_ids(&inner, depth - 1).is_some(),
+        _ => is_id(field),
+    };
+    if !has_ids {
+        return one(field, filling, depth).into_iter().collect();
+    }
+    let of = |id| one(field, &Filling { ids: std::slice::from_ref(id), ..*filling }, depth);
+    filling.ids.iter().filter_map(of).collect()
 }
 
 fn one(field: &FieldDescriptor, filling: &Filling<'_>, depth: usize) -> Option<Value> {
@@ -136,8 +156,18 @@ pub(super) async fn ask(
     token: &str,
     message: &mut DynamicMessage,
 ) -> Answer {
+    ask_by(scene, method, message, |call| call.token(Some(token))).await
+}
+
+/// Asks by a call with all that `dressed` gives it, and leaves out what the contract refuses.
+pub(super) async fn ask_by(
+    scene: &Scene,
+    method: &Method,
+    message: &mut DynamicMessage,
+    dressed: impl Fn(Call) -> Call,
+) -> Answer {
     for _mending in 0..MENDINGS_MAX {
-        let answer = call(method, message).token(Some(token)).send(scene.app.address).await;
+        let answer = dressed(call(method, message)).send(scene.app.address).await;
         let status = answer.grpc_status();
         let is_mended = status.code() == tonic::Code::InvalidArgument
             && answer.told().fields.iter().any(|path| clear(message, path));

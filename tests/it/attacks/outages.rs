@@ -12,8 +12,8 @@ use tonic::Code;
 use super::{
     Table,
     ask::{self, Filling},
-    methods,
-    scene::{Scene, person, service, with_roles},
+    guarded, methods,
+    scene::{Scene, allowed, person},
 };
 use crate::wire::raw::Call;
 
@@ -46,26 +46,38 @@ impl Asked {
     async fn all(scene: &Scene) -> Vec<Self> {
         let mut asked = Vec::new();
         for (number, method) in methods().enumerate() {
-            let name = format!("eve{number}");
-            let filling = Filling { ids: &["victim".to_owned()], text: "x", name: &name };
+            let (name, mender) = (format!("eve{number}"), format!("mender{number}"));
+            let filling = Filling { ids: &[ask::OF_NOTHING.to_owned()], text: "x", name: &name };
             let mut message = ask::filled(&ask::request(method), &filling, 4);
-            ask::ask(scene, method, &person("mender"), &mut message).await;
+            ask::ask_by(scene, method, &mut message, |call| allowed(call, method, &mender)).await;
             asked.push(Self { method, message, name });
         }
         asked
     }
 
-    /// Made by whoever the rule wants.
     fn call(&self) -> Call {
-        let call = ask::call(self.method, &self.message);
-        match self.method.rule.access {
-            Access::Public => call,
-            Access::SignedIn => call.token(Some(&person(&self.name))),
-            Access::Role { any_of } => call.token(Some(&with_roles(&self.name, any_of))),
-            Access::Service { callers } => {
-                call.header("x-mayfly-service", service(callers[0], self.method.function()))
-            }
-        }
+        allowed(ask::call(self.method, &self.message), self.method, &self.name)
+    }
+
+    /// The same by somebody of whom nothing is known.
+    fn by_a_stranger(&self) -> Self {
+        let Self { method, message, name } = self;
+        Self { method, message: message.clone(), name: format!("stranger-to-{name}") }
+    }
+}
+
+/// Insists that everybody is let in who calls. It is known of them by then how they stand, and if the
+/// database is not well, it has not been asked: what an RPC tells is what its handler ran into.
+async fn are_let_in(scene: &Scene, asked: &[Asked]) {
+    let who_am_i = methods().find(|method| method.name == "WhoAmI").unwrap();
+    let message = DynamicMessage::new(ask::request(who_am_i));
+    let people = asked
+        .iter()
+        .filter(|asked| matches!(asked.method.rule.access, Access::SignedIn | Access::Role { .. }));
+    for Asked { method, name, .. } in people {
+        let call = ask::call(who_am_i, &message).token(Some(&person(name)));
+        let code = call.send(scene.app.address).await.grpc_status().code();
+        assert_eq!(code, Code::Ok, "whoever calls {}", method.path);
     }
 }
 
@@ -109,6 +121,14 @@ fn judge(table: &mut Table, fault: &'static str, told: &[Told]) -> usize {
     of_database
 }
 
+/// Insists that most handlers ran into the database: it told them so, or did not answer in their time.
+#[track_caller]
+fn ran_into_it(fault: &str, told: &[Told]) {
+    let reasons = ["DB_UNAVAILABLE", "POOL_EXHAUSTED", "DEADLINE_EXCEEDED"];
+    let ran = told.iter().filter(|told| reasons.contains(&&*told.reason)).count();
+    assert!(ran * 3 > told.len() * 2, "{fault}: {ran} of {}", told.len());
+}
+
 /// Calls until no RPC tells of the database any more.
 async fn serves_again(scene: &Scene, asked: &[Asked]) {
     let start = Instant::now();
@@ -121,6 +141,7 @@ async fn scene() -> (Proxy, Scene, Vec<Asked>) {
     let proxy = Proxy::open();
     let scene = Scene::behind(&proxy).await;
     let asked = Asked::all(&scene).await;
+    are_let_in(&scene, &asked).await;
     (proxy, scene, asked)
 }
 
@@ -135,9 +156,14 @@ async fn every_rpc_tells_of_a_database_that_is_down_at_once_and_serves_when_it_i
     for one in asked.chunks(1) {
         told.extend(ask_all(&scene, one).await);
     }
+    are_let_in(&scene, &asked).await;
     let of_database = judge(&mut table, "down", &told);
+    let strangers: Vec<_> = asked.iter().map(Asked::by_a_stranger).collect();
+    let told_strangers = ask_all(&scene, &strangers).await;
+    let of_strangers = judge(&mut table, "down, a caller not known", &told_strangers);
     table.print("the database is down, by RPC");
     assert!(of_database * 3 > asked.len() * 2, "{of_database} of {}", asked.len());
+    assert!(of_strangers >= guarded().count(), "{of_strangers} of {}", guarded().count());
     let mut took: Vec<_> = told.iter().map(|told| told.took).collect();
     took.sort_unstable();
     assert!(took[took.len() / 2] < AT_ONCE, "{took:?}");
@@ -153,7 +179,9 @@ async fn every_rpc_ends_in_its_time_when_the_database_is_silent() {
     proxy.stall();
     let first = ask_all(&scene, &asked).await;
     judge(&mut table, "silent", &first);
+    ran_into_it("silent", &first);
     let of_database = judge(&mut table, "known to be silent", &ask_all(&scene, &asked).await);
+    are_let_in(&scene, &asked).await;
     table.print("the database is silent, by RPC");
     assert!(of_database * 3 > asked.len() * 2, "{of_database} of {}", asked.len());
 }
@@ -163,7 +191,10 @@ async fn every_rpc_ends_in_its_time_when_answers_take_two_seconds_more() {
     let (proxy, scene, asked) = scene().await;
     let mut table = Table::default();
     proxy.delay(Duration::from_secs(2));
-    judge(&mut table, "slow", &ask_all(&scene, &asked).await);
+    let told = ask_all(&scene, &asked).await;
+    are_let_in(&scene, &asked).await;
+    judge(&mut table, "slow", &told);
+    ran_into_it("slow", &told);
     table.print("the database is slow, by RPC");
 }
 
@@ -187,9 +218,12 @@ async fn every_rpc_ends_in_its_time_when_all_tables_are_locked() {
     sqlx::raw_sql(begin).execute(&mut owner).await.unwrap();
     // More than the pools hold, and what waits in them.
     let (first, second) = tokio::join!(ask_all(&scene, &asked), ask_all(&scene, &asked));
+    are_let_in(&scene, &asked).await;
     drop(owner);
-    judge(&mut table, "locked", &first);
-    judge(&mut table, "locked, too", &second);
+    for (fault, told) in [("locked", first), ("locked, too", second)] {
+        judge(&mut table, fault, &told);
+        ran_into_it(fault, &told);
+    }
     table.print("all tables are locked, by RPC");
     serves_again(&scene, &asked).await;
 }

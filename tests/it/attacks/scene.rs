@@ -10,7 +10,7 @@ use std::{
 use axum::{Json, Router, routing::get};
 use clock::Clock;
 use prost_reflect::{DynamicMessage, Value};
-use proto::Mutation;
+use proto::{Access, Method, Mutation};
 use serde_json::json;
 use tests::{App, AppBuilder, Proxy, world};
 use tokio::net::TcpListener;
@@ -22,6 +22,7 @@ use super::{
     methods,
     tokens::{ISSUER, NOW, PROJECT, header, jwk, sign, token},
 };
+use crate::wire::raw::Call;
 
 pub(super) const SERVICES: &str = "https://services.example.com";
 
@@ -39,11 +40,15 @@ impl Scene {
         Self::of(App::builder()).await
     }
 
-    /// The same with the database behind a proxy.
+    /// The same with the database behind a proxy. Whoever is known may call for as long as that can be
+    /// had, so that it is the handlers that find out how the database is.
     pub(super) async fn behind(proxy: &Proxy) -> Self {
         let database = world().new_database().await;
-        let url = proxy.url(&database);
-        Self::of(App::builder().database(&database).with("DATABASE_URL", url)).await
+        let builder = App::builder()
+            .database(&database)
+            .with("DATABASE_URL", proxy.url(&database))
+            .with("REVOCATION_SECS_MAX", "30");
+        Self::of(builder).await
     }
 
     async fn of(builder: AppBuilder) -> Self {
@@ -135,6 +140,18 @@ pub(super) fn with_roles(name: &str, roles: &[&str]) -> String {
         claims.insert("user_id".to_owned(), json!(name));
         claims.insert("roles".to_owned(), json!(roles));
     })
+}
+
+/// A call made by whoever the rule wants, by this name if it is a person.
+pub(super) fn allowed(call: Call, method: &Method, name: &str) -> Call {
+    match method.rule.access {
+        Access::Public => call,
+        Access::SignedIn => call.token(Some(&person(name))),
+        Access::Role { any_of } => call.token(Some(&with_roles(name, any_of))),
+        Access::Service { callers } => {
+            call.header("x-mayfly-service", service(callers[0], method.function()))
+        }
+    }
 }
 
 /// A good token of a function that calls another.

@@ -1,7 +1,9 @@
 //! What tokens say, and to whom that is told.
 
+use clock::Clock;
+use jsonwebtoken::{Algorithm, Header};
 use proto::auth::v1::{ValidateTokenRequest, ValidateTokenResponse, WhoAmIRequest};
-use serde_json::Map;
+use serde_json::json;
 use tests::{App, world};
 use tonic::{Code, Response};
 
@@ -11,6 +13,18 @@ async fn validate(app: &App, token: &str) -> ValidateTokenResponse {
     let asker = with_role(app, "machine", "introspector");
     let request = ValidateTokenRequest { token: token.to_owned() };
     asker.auth().validate_token(request).await.map(Response::into_inner).unwrap()
+}
+
+/// A token of somebody who signed in an hour ago, good until then.
+fn signed(user_id: &str, expires: i64) -> String {
+    let issuer = &world().issuer;
+    let header = Header { kid: Some(issuer.kid()), ..Header::new(Algorithm::RS256) };
+    let signed_in = Clock::system().unix_secs() - 3600;
+    let claims = json!({
+        "iss": issuer.issuer_url(), "aud": issuer.project(), "sub": user_id, "user_id": user_id,
+        "iat": signed_in, "auth_time": signed_in, "exp": expires,
+    });
+    issuer.sign(&header, &claims)
 }
 
 #[tokio::test]
@@ -34,9 +48,10 @@ async fn a_machine_is_told_whose_a_good_token_is_and_nothing_of_one_that_is_not(
     assert!(told.active && told.expire_time.is_some() && told.auth_time.is_some());
     assert_eq!(told.user_id, tokens.user_id);
 
-    let expired = [("exp".to_owned(), 1.into())].into_iter().collect::<Map<_, _>>();
-    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::RS256);
-    let expired = world().issuer.sign(&header, &expired.into());
+    // Nothing but its time is wrong with the second.
+    let until = |secs: i64| signed(&tokens.user_id, Clock::system().unix_secs() + secs);
+    let (good, expired) = (until(60), until(-60));
+    assert!(validate(&app, &good).await.active);
     let tampered = tokens.id_token.replace('.', ".x");
     ada.auth().sign_out(proto::auth::v1::SignOutRequest {}).await.unwrap();
     for token in ["x", "a.b.c", "mfa_", "mfa_AAAA", &expired, &tampered, &tokens.id_token] {

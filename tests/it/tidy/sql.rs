@@ -15,6 +15,15 @@ const SWEEPS: [&str; 4] =
 /// What a column is called that tells whom a row belongs to.
 const OWNERS: [&str; 4] = ["user_id", "person_id", "caller", "subject"];
 
+/// Tables whose rows are no one person's, and why.
+const UNOWNED: [(&str, &str); 5] = [
+    ("mayfly.secret", "keys that the functions have, which a policy keeps to each"),
+    ("mayfly.change", "what has changed, found by topic"),
+    ("mayfly.change_log", "the one row of the log"),
+    ("mayfly.revocation", "who may not call, which is every function's to read"),
+    ("mayfly_auth.api_client", "a machine, which is every administrator's"),
+];
+
 /// `queries/<owner>/<name>.sql`.
 struct Statement<'a> {
     path: &'a str,
@@ -153,8 +162,7 @@ fn is_sql(text: &str) -> bool {
 
 /// A person's rows are found by the person, unless what is shown is public or they are swept.
 pub(crate) fn statements_find_rows_by_their_owner(tree: &Tree) -> Vec<String> {
-    let owned = owned_tables(tree);
-    let mut faults = Vec::new();
+    let (owned, mut faults) = owned_tables(tree);
     for Statement { path, owner, name, text } in statements(tree) {
         let sql = bare(text);
         let found = owned.iter().find(|(table, _)| words(&sql).any(|word| word == table));
@@ -182,12 +190,11 @@ fn words(sql: &str) -> impl Iterator<Item = &str> {
     sql.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '.')
 }
 
-/// The tables whose rows belong to a person, and the column that tells to whom.
-///
-/// Of those that all functions share, who was revoked is everybody's to read.
-fn owned_tables(tree: &Tree) -> Vec<(String, &'static str)> {
-    let mut owned = Vec::new();
-    for (_path, text) in tree.below("queries/migrations", ".sql") {
+/// The tables whose rows belong to a person, with the column that tells to whom; and what is to be said
+/// of the others.
+fn owned_tables(tree: &Tree) -> (Vec<(String, &'static str)>, Vec<String>) {
+    let (mut owned, mut faults) = (Vec::new(), Vec::new());
+    for (path, text) in tree.below("queries/migrations", ".sql") {
         for table in bare(text).split("create table ").skip(1) {
             let (name, columns) = table.split_once('(').unwrap_or_default();
             let columns = columns.split("\n)").next().unwrap_or_default();
@@ -195,13 +202,18 @@ fn owned_tables(tree: &Tree) -> Vec<(String, &'static str)> {
                 columns.lines().any(|line| line.split_whitespace().next() == Some(**column))
             };
             let name = name.trim();
-            let is_searched = name.starts_with("mayfly_") || name == "mayfly.exactly_once";
-            if let (true, Some(column)) = (is_searched, OWNERS.iter().find(has)) {
-                owned.push((name.to_owned(), *column));
+            if UNOWNED.iter().any(|(unowned, _why)| *unowned == name) {
+                continue;
+            }
+            match OWNERS.iter().find(has) {
+                Some(column) => owned.push((name.to_owned(), *column)),
+                None => faults.push(format!(
+                    "{path}: whose are the rows of {name}? One of {OWNERS:?} tells, or UNOWNED why not"
+                )),
             }
         }
     }
-    owned
+    (owned, faults)
 }
 
 /// `NNNN_<owner>_<what>.sql`, numbered without a gap.
