@@ -240,7 +240,8 @@ impl Parts {
             let pool = own.beside(&settings.database, name);
             pools.push((name, pool.clone()));
             let changes = changes::Log::new(pool.clone(), hub.clone());
-            let (clock, outbound) = (clock.clone(), of_function(&outbound, name, settings, clock));
+            let outbound = of_function(&outbound, name, settings, clock, &tasks);
+            let clock = clock.clone();
             let revocations = revocations.clone();
             let (verifier, tasks) = (verifier.clone(), left.clone());
             let context = Context { pool, changes, revocations, verifier, clock, outbound, tasks };
@@ -280,10 +281,16 @@ impl Parts {
 }
 
 /// Clients of what is outside, for one function: those it calls know it by its own token.
-fn of_function(outbound: &Outbound, name: &str, settings: &Settings, clock: &Clock) -> Outbound {
+fn of_function(
+    outbound: &Outbound,
+    name: &str,
+    settings: &Settings,
+    clock: &Clock,
+    tasks: &TaskTracker,
+) -> Outbound {
     match (ServiceName::parse(name), &settings.identity.service_tokens) {
         (Some(name), Some(source)) => {
-            outbound.showing(Provider::new(name, source.clone(), clock.clone()))
+            outbound.showing(Provider::new(name, source.clone(), clock.clone(), tasks.clone()))
         }
         _ => outbound.clone(),
     }
