@@ -106,6 +106,8 @@ async fn nobody_gives_themselves_what_is_the_owners_to_give() {
         json!({ "disableUser": false }),
         json!({ "validSince": "0" }),
         json!({ "phoneNumber": "+1" }),
+        json!({ "deleteAttribute": ["EMAIL"] }),
+        json!({ "deleteAttribute": ["DISPLAY_NAME", "PASSWORD"] }),
     ];
     let theirs_not_now = [
         (json!({ "email": "BOB@example.com" }), "EMAIL_EXISTS"),
