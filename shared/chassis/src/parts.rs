@@ -51,7 +51,7 @@ impl Parts {
         count(&metrics, &process);
         let pools = functions.into_iter().map(|function| {
             let name = function.name;
-            let context = context_of(name, &process, settings);
+            let context = context_of(name, &process, settings, &tasks);
             let pool = context.pool.clone();
             function.mount(context, settings.limits.message_bytes_max, &mut served);
             (name, pool)
@@ -128,18 +128,29 @@ fn own_pool(settings: &Settings, functions: &[Ready], clock: &Clock, tasks: &Tas
 }
 
 /// What one function is given.
-fn context_of(function: &str, process: &Context, settings: &Settings) -> Context {
+fn context_of(
+    function: &str,
+    process: &Context,
+    settings: &Settings,
+    tasks: &TaskTracker,
+) -> Context {
     let pool = process.pool.beside(&settings.database, function);
     let changes = process.changes.over(pool.clone());
-    let outbound = of_function(&process.outbound, function, settings, &process.clock);
+    let outbound = of_function(function, process, settings, tasks);
     Context { pool, changes, outbound, ..process.clone() }
 }
 
 /// Clients of what is outside, for one function: those it calls know it by its own token.
-fn of_function(outbound: &Outbound, name: &str, settings: &Settings, clock: &Clock) -> Outbound {
-    match (ServiceName::parse(name), &settings.identity.service_tokens) {
+fn of_function(
+    function: &str,
+    process: &Context,
+    settings: &Settings,
+    tasks: &TaskTracker,
+) -> Outbound {
+    let Context { outbound, clock, .. } = process;
+    match (ServiceName::parse(function), &settings.identity.service_tokens) {
         (Some(name), Some(source)) => {
-            outbound.showing(Provider::new(name, source.clone(), clock.clone()))
+            outbound.showing(Provider::new(name, source.clone(), clock.clone(), tasks.clone()))
         }
         _ => outbound.clone(),
     }

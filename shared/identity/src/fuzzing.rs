@@ -48,10 +48,17 @@ pub fn person(claims: &[u8], project: &str, issuer: &str, now: i64) -> Result<Pe
     token::person(claims, Rules { audience: project, issuer, skew_secs: 30 }, now)
 }
 
-/// Reads the claims of a service, as if they had been signed, and says who calls.
-pub fn service(claims: &[u8], callee: &str, issuer: &str, now: i64) -> Option<String> {
+/// Reads the claims of a service, as if they had been signed, and says who calls: by `sub`, or with
+/// a prefix by the name of its app.
+pub fn service(
+    claims: &[u8],
+    callee: &str,
+    issuer: &str,
+    app_prefix: Option<&str>,
+    now: i64,
+) -> Option<String> {
     let rules = Rules { audience: callee, issuer, skew_secs: 30 };
-    let visit = service::visit(claims, rules, None, now).ok()?;
+    let visit = service::visit(claims, rules, app_prefix, now).ok()?;
     Some(visit.caller.as_str().to_owned())
 }
 

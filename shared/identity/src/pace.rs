@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use clock::Moment;
 
 /// Why the keys are asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,8 +21,7 @@ pub(crate) enum Why {
 /// unknown keys and one for old ones.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    failed: Option<Instant>,
-    unknown: Option<Instant>,
+    unknown: Option<Moment>,
 }
 
 impl Pace {
@@ -33,14 +32,14 @@ impl Pace {
     /// Between fetches for unknown keys.
     pub(crate) const UNKNOWN_EVERY: Duration = Duration::from_secs(30);
 
-    /// Whether a fetch may start now for this reason. A fetch for an unknown key is then counted.
-    pub(crate) fn start(&mut self, why: Why, now: Instant) -> bool {
-        let passed = |since: Option<Instant>, least| {
-            since.is_none_or(|since| now.saturating_duration_since(since) >= least)
-        };
+    /// Whether a fetch may start now for this reason, the last one having failed then, if it did. A
+    /// fetch for an unknown key is then counted.
+    pub(crate) fn start(&mut self, why: Why, failed: Option<Moment>, now: Moment) -> bool {
+        let passed =
+            |since: Option<Moment>, least| since.is_none_or(|since| since.age(now) >= least);
         match why {
-            Why::None => passed(self.failed, Self::AGAIN_AFTER),
-            Why::Due => passed(self.failed, Self::DUE_AGAIN_AFTER),
+            Why::None => passed(failed, Self::AGAIN_AFTER),
+            Why::Due => passed(failed, Self::DUE_AGAIN_AFTER),
             Why::Unknown => {
                 let may = passed(self.unknown, Self::UNKNOWN_EVERY);
                 if may {
@@ -50,47 +49,46 @@ impl Pace {
             }
         }
     }
-
-    /// Notes that a fetch failed.
-    pub(crate) fn failed(&mut self, now: Instant) {
-        self.failed = Some(now);
-    }
-
-    /// Notes that a fetch brought keys.
-    pub(crate) fn succeeded(&mut self) {
-        self.failed = None;
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
-    const MS: Duration = Duration::from_millis(1);
+    /// So many milliseconds after the start.
+    fn at(start: Instant, millis: u32) -> Moment {
+        let instant = start + Duration::from_millis(millis.into());
+        Moment { instant, unix_micros: i64::from(millis) * 1000 }
+    }
 
     #[test]
     fn a_flood_of_unknown_keys_starts_one_fetch_in_30_seconds() {
         let (mut pace, start) = (Pace::default(), Instant::now());
-        let started = (0..90_000).filter(|at| pace.start(Why::Unknown, start + MS * *at)).count();
-        assert_eq!(started, 3);
+        let starts = |millis: &u32| pace.start(Why::Unknown, None, at(start, *millis));
+        assert_eq!((0..90_000).filter(starts).count(), 3);
     }
 
     #[test]
     fn without_keys_a_failure_is_followed_by_a_second_of_rest() {
         let (mut pace, start) = (Pace::default(), Instant::now());
-        assert!(pace.start(Why::None, start));
-        pace.failed(start);
-        assert!(!pace.start(Why::None, start + MS * 999));
-        assert!(pace.start(Why::None, start + MS * 1000));
+        let mut starts =
+            |failed: Option<Moment>, millis| pace.start(Why::None, failed, at(start, millis));
+        assert!(starts(None, 0));
+        let failed = Some(at(start, 0));
+        assert!(!starts(failed, 999));
+        assert!(starts(failed, 1000));
     }
 
     #[test]
     fn with_old_keys_a_failure_is_followed_by_30_seconds_of_rest() {
         let (mut pace, start) = (Pace::default(), Instant::now());
-        pace.failed(start);
-        assert!(!pace.start(Why::Due, start + MS * 29_999));
-        assert!(pace.start(Why::Due, start + MS * 30_000));
-        pace.succeeded();
-        assert!(pace.start(Why::Due, start));
+        let mut starts =
+            |failed: Option<Moment>, millis| pace.start(Why::Due, failed, at(start, millis));
+        let failed = Some(at(start, 0));
+        assert!(!starts(failed, 29_999));
+        assert!(starts(failed, 30_000));
+        assert!(starts(None, 0));
     }
 }

@@ -6,8 +6,9 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,11 +16,19 @@ use clock::{Clock, Moment};
 use http::{StatusCode, header};
 use reqwest::{Client, Url, redirect};
 use serde_json::{Value, json};
+use tokio::{sync::watch, time::timeout};
+use tokio_util::task::TaskTracker;
 
 use crate::{ServiceName, TOKEN_BYTES_MAX, json as strict, token};
 
 /// How long it may take to get one.
 const TIME_MAX: Duration = Duration::from_secs(3);
+
+/// How soon after an ask that failed there is another, while the token at hand still serves.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// How long before its end a token is no longer shown: it has to arrive.
+const END_MARGIN: Duration = Duration::from_secs(5);
 
 /// Where tokens are asked for, below whatever signs them.
 const PATH: &str = "/v1/tokens/oidc";
@@ -34,11 +43,11 @@ pub enum TokenSource {
 }
 
 /// Why there is no token to call with.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ProviderError {
     /// It does not answer, or breaks off.
     #[error("whatever signs our tokens does not answer")]
-    Unreachable(#[source] reqwest::Error),
+    Unreachable(#[source] Arc<reqwest::Error>),
     /// It takes too long.
     #[error("whatever signs our tokens took too long")]
     TimedOut,
@@ -48,49 +57,129 @@ pub enum ProviderError {
     /// What it answers is no token.
     #[error("what was signed is no token")]
     NoToken,
+    /// The ask ended without a result, as when the process stops.
+    #[error("the ask for a token was given up")]
+    GivenUp,
 }
 
-/// Gets tokens of one function, and keeps each for half of its life.
-#[derive(Debug)]
+/// Gets tokens of one function. Each is renewed after half of its life, and serves for the other half
+/// while that fails.
+///
+/// At most one ask for the same is under way. It is a task of its own, so that a caller who goes
+/// away does not end it for the others.
 pub struct Provider {
     function: ServiceName,
     source: TokenSource,
     clock: Clock,
+    tasks: TaskTracker,
     /// By whom they are for: as many as there are functions.
-    kept: Mutex<HashMap<ServiceName, Arc<tokio::sync::Mutex<Option<Kept>>>>>,
+    desks: Mutex<HashMap<ServiceName, Desk>>,
 }
 
-#[derive(Debug)]
+/// What is known of the tokens for one function.
+#[derive(Default)]
+struct Desk {
+    kept: Option<Kept>,
+    /// The last ask. It is under way for as long as its task holds the other end.
+    flight: Option<Flight>,
+    /// When the last ask failed, if it did.
+    failed: Option<Moment>,
+}
+
+type Outcome = Result<Arc<str>, ProviderError>;
+type Flight = watch::Receiver<Option<Outcome>>;
+
+#[derive(Clone)]
 struct Kept {
     token: Arc<str>,
     got: Moment,
-    keep_for: Duration,
+    left: Duration,
 }
 
 impl Provider {
-    /// Gets the tokens of `function` from `source`.
-    pub fn new(function: ServiceName, source: TokenSource, clock: Clock) -> Self {
-        Self { function, source, clock, kept: Mutex::default() }
+    /// Gets the tokens of `function` from `source`. Asks run on `tasks`.
+    pub fn new(
+        function: ServiceName,
+        source: TokenSource,
+        clock: Clock,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { function, source, clock, tasks, desks: Mutex::default() }
     }
 
-    /// A token to call `callee` with. One asks for it, and whoever needs the same waits.
-    pub async fn token(&self, callee: &ServiceName) -> Result<Arc<str>, ProviderError> {
-        let place = {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(kept.entry(callee.clone()).or_default())
+    /// A token to call `callee` with. Only where there is none that is good, it is waited for.
+    pub async fn token(self: &Arc<Self>, callee: &ServiceName) -> Outcome {
+        let mut flight = match self.kept_or_asked(callee) {
+            Ok(token) => return Ok(token),
+            Err(flight) => flight,
         };
-        let mut kept = place.lock().await;
-        if let Some(kept) = kept.as_ref()
-            && kept.got.age(self.clock.now()) < kept.keep_for
-        {
-            return Ok(Arc::clone(&kept.token));
+        let told = flight.wait_for(Option::is_some).await;
+        told.ok().and_then(|told| told.clone()).unwrap_or(Err(ProviderError::GivenUp))
+    }
+
+    /// The token at hand, or the ask for one. One that grows old is asked for behind the callers'
+    /// backs.
+    fn kept_or_asked(self: &Arc<Self>, callee: &ServiceName) -> Result<Arc<str>, Flight> {
+        let now = self.clock.now();
+        let mut desks = self.desks();
+        let desk = desks.entry(callee.clone()).or_default();
+        let Some(kept) = desk.kept.clone().filter(|kept| kept.is_good(now)) else {
+            return Err(self.fly(callee, desk));
+        };
+        let rests = desk.failed.is_some_and(|failed| failed.age(now) < AGAIN_AFTER);
+        if !kept.is_fresh(now) && !rests {
+            self.fly(callee, desk);
         }
-        let asked = tokio::time::timeout(TIME_MAX, self.ask(callee));
-        let text = asked.await.map_err(|_elapsed| ProviderError::TimedOut)??;
-        let fresh = self.kept(&text).ok_or(ProviderError::NoToken)?;
-        let token = Arc::clone(&fresh.token);
-        *kept = Some(fresh);
-        Ok(token)
+        Ok(kept.token)
+    }
+
+    /// Joins the ask that is under way, or begins one.
+    fn fly(self: &Arc<Self>, callee: &ServiceName, desk: &mut Desk) -> Flight {
+        if let Some(flight) = &desk.flight
+            && flight.has_changed().is_ok()
+        {
+            return flight.clone();
+        }
+        let (landing, flight) = watch::channel(None);
+        desk.flight = Some(flight.clone());
+        let (provider, callee) = (Arc::clone(self), callee.clone());
+        self.tasks.spawn(async move {
+            let asked = timeout(TIME_MAX, provider.ask(&callee)).await;
+            let text = asked.unwrap_or(Err(ProviderError::TimedOut));
+            let fresh = text.and_then(|text| provider.kept(&text).ok_or(ProviderError::NoToken));
+            landing.send_replace(Some(provider.land(&callee, fresh)));
+        });
+        flight
+    }
+
+    /// Takes in what an ask has brought. The old token stays unless there is a new one.
+    fn land(&self, callee: &ServiceName, fresh: Result<Kept, ProviderError>) -> Outcome {
+        let now = self.clock.now();
+        let mut desks = self.desks();
+        let desk = desks.entry(callee.clone()).or_default();
+        match fresh {
+            Ok(fresh) => {
+                let token = Arc::clone(&fresh.token);
+                (desk.kept, desk.failed) = (Some(fresh), None);
+                Ok(token)
+            }
+            Err(error) => {
+                desk.failed = Some(now);
+                // Where there is none that serves, whoever waited tells of it.
+                if desk.kept.as_ref().is_some_and(|kept| kept.is_good(now)) {
+                    tracing::warn!(
+                        callee = callee.as_str(),
+                        error = &error as &dyn std::error::Error,
+                        "our token was not renewed"
+                    );
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn desks(&self) -> MutexGuard<'_, HashMap<ServiceName, Desk>> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask(&self, callee: &ServiceName) -> Result<String, ProviderError> {
@@ -110,15 +199,15 @@ impl Provider {
                 (client, format!("{}{PATH}", url.as_str().trim_end_matches('/')))
             }
         };
-        let client = client.build().map_err(ProviderError::Unreachable)?;
+        let client = client.build().map_err(unreachable)?;
         let request = client.post(url).header(header::CONTENT_TYPE, "application/json");
         let answer = request.body(wanted.to_string()).send().await;
-        let mut answer = answer.map_err(ProviderError::Unreachable)?;
+        let mut answer = answer.map_err(unreachable)?;
         if answer.status() != StatusCode::OK {
             return Err(ProviderError::Status(answer.status().as_u16()));
         }
         let mut text = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(ProviderError::Unreachable)? {
+        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
             if text.len() + chunk.len() > TOKEN_BYTES_MAX {
                 return Err(ProviderError::NoToken);
             }
@@ -133,93 +222,35 @@ impl Provider {
         let parts = token::parse(text).ok()?;
         let expire_time = strict::object(&parts.claims)?.get("exp").and_then(Value::as_i64)?;
         let left = expire_time.checked_sub(self.clock.unix_secs()).filter(|left| *left > 0)?;
-        let keep_for = Duration::from_secs(left.unsigned_abs() / 2);
-        Some(Kept { token: text.into(), got: self.clock.now(), keep_for })
+        let left = Duration::from_secs(left.unsigned_abs());
+        Some(Kept { token: text.into(), got: self.clock.now(), left })
+    }
+}
+
+fn unreachable(error: reqwest::Error) -> ProviderError {
+    ProviderError::Unreachable(Arc::new(error))
+}
+
+// === impl Kept ===
+
+impl Kept {
+    /// Whether nothing newer is needed.
+    fn is_fresh(&self, now: Moment) -> bool {
+        self.got.age(now) < self.left / 2
+    }
+
+    /// Whether it may be shown.
+    fn is_good(&self, now: Moment) -> bool {
+        self.is_fresh(now) || self.got.age(now) + END_MARGIN < self.left
+    }
+}
+
+// Written by hand: tokens are not for logs.
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider").field("function", &self.function).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    use tokio::{
-        io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-        net::{TcpListener, UnixListener},
-    };
-    use tokio_util::task::TaskTracker;
-
-    use super::*;
-
-    const NOW: i64 = 1_800_000_000;
-
-    fn name(text: &str) -> ServiceName {
-        ServiceName::parse(text).unwrap()
-    }
-
-    fn token(expire_time: i64) -> String {
-        let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let header = encode(json!({ "alg": "RS256", "kid": "k1" }));
-        format!("{header}.{}.AAAA", encode(json!({ "exp": expire_time })))
-    }
-
-    /// Answers one request, and tells what it asked.
-    async fn answer(mut peer: impl AsyncRead + AsyncWrite + Unpin, with: String) -> Value {
-        let mut request = Vec::new();
-        while !request.ends_with(b"}") {
-            assert!(peer.read_buf(&mut request).await.unwrap() > 0);
-        }
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", with.len());
-        peer.write_all((head + &with).as_bytes()).await.unwrap();
-        let text = String::from_utf8(request).unwrap();
-        assert!(text.starts_with("POST /v1/tokens/oidc HTTP/1.1\r\n"), "{text}");
-        serde_json::from_str(text.split("\r\n\r\n").nth(1).unwrap()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_machines_socket_signs_and_a_token_is_kept_for_half_its_life() {
-        let path = std::env::temp_dir().join(format!("mayfly-api-{}", std::process::id()));
-        let listener = UnixListener::bind(&path).unwrap();
-        let asked = TaskTracker::new().spawn(async move {
-            let mut asked = Vec::new();
-            for life in [600, 900] {
-                let (peer, _address) = listener.accept().await.unwrap();
-                asked.push(answer(peer, token(NOW + life)).await);
-            }
-            asked
-        });
-        let clock = Clock::at(NOW);
-        let source = TokenSource::Socket(path.clone());
-        let provider = Provider::new(name("data"), source, clock.clone());
-        let first = provider.token(&name("user")).await.unwrap();
-        clock.advance(Duration::from_secs(299));
-        assert_eq!(provider.token(&name("user")).await.unwrap(), first);
-        clock.advance(Duration::from_secs(1));
-        assert_ne!(provider.token(&name("user")).await.unwrap(), first);
-        assert_eq!(asked.await.unwrap(), [json!({ "aud": "user" }), json!({ "aud": "user" })]);
-        std::fs::remove_file(path).unwrap();
-    }
-
-    #[tokio::test]
-    async fn an_issuer_on_this_machine_is_told_who_asks() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
-        let asked = TaskTracker::new().spawn(async move {
-            let (peer, _address) = listener.accept().await.unwrap();
-            let asked = answer(peer, token(NOW + 600)).await;
-            // One that is over, and one that is none.
-            for bad in [token(NOW), "{}".to_owned()] {
-                let (peer, _address) = listener.accept().await.unwrap();
-                answer(peer, bad).await;
-            }
-            asked
-        });
-        let provider = Provider::new(name("data"), TokenSource::Issuer(url), Clock::at(NOW));
-        provider.token(&name("user")).await.unwrap();
-        for _bad in 0..2 {
-            let told = provider.token(&name("file")).await;
-            assert!(matches!(told, Err(ProviderError::NoToken)), "{told:?}");
-        }
-        assert_eq!(asked.await.unwrap(), json!({ "aud": "user", "sub": "data" }));
-        let told = provider.token(&name("file")).await;
-        assert!(matches!(told, Err(ProviderError::Unreachable(_))), "{told:?}");
-    }
-}
+mod tests;

@@ -68,10 +68,16 @@ struct Desk {
     pace: Pace,
     /// The last fetch. It is under way for as long as its task holds the other end.
     flight: Option<watch::Receiver<()>>,
-    /// Why the last fetch failed, if it did.
-    error: Option<Arc<FetchError>>,
-    /// And when.
-    failed: Option<Moment>,
+    /// When the last fetch failed and why, if it did.
+    failed: Option<(Moment, Arc<FetchError>)>,
+}
+
+impl Desk {
+    /// When the last fetch failed, unless the machine has slept since: that says nothing of now.
+    fn failed_awake(&self, now: Moment) -> Option<Moment> {
+        let (failed, _error) = self.failed.as_ref()?;
+        (!failed.has_slept(now)).then_some(*failed)
+    }
 }
 
 impl Source {
@@ -95,14 +101,11 @@ impl Source {
         let now = self.clock.now();
         let set = self.usable(now)?;
         let flight = if set.due(now) { self.fly(Why::Due, now, Some(&set)) } else { None };
-        let is_waited_for = flight.is_some() && set.has_slept(now) && !self.has_failed_awake(now);
+        // Once a fetch has failed since then its callers have waited once: whoever waited for each
+        // further one would wait as often as the server is tried.
+        let is_first = || self.desk().failed_awake(now).is_none();
+        let is_waited_for = flight.is_some() && set.has_slept(now) && is_first();
         (!is_waited_for).then_some(set)
-    }
-
-    /// Whether a fetch has failed since the machine last slept: by then its callers have waited once,
-    /// and whoever waited for each further one would wait as often as the server is tried.
-    fn has_failed_awake(&self, now: Moment) -> bool {
-        self.desk().failed.is_some_and(|failed| !failed.has_slept(now))
     }
 
     /// The keys, fetched if there are none.
@@ -131,7 +134,7 @@ impl Source {
         match set.find(kid) {
             Some(key) => Ok(Arc::clone(key)),
             // It may be a newer key than ours: a good token must not be called bad.
-            None if set.due(now) => Err(self.unavailable()),
+            None if set.due(now) || self.error().is_some() => Err(self.unavailable()),
             None => Err(Error::Invalid("unknown key")),
         }
     }
@@ -148,7 +151,7 @@ impl Source {
 
     /// What the last fetch failed of, if it failed.
     pub(crate) fn error(&self) -> Option<Arc<FetchError>> {
-        self.desk().error.clone()
+        self.desk().failed.as_ref().map(|(_at, error)| Arc::clone(error))
     }
 
     pub(crate) fn fetches(&self) -> u64 {
@@ -207,7 +210,8 @@ impl Source {
             (Some(have), Some(seen)) => Arc::ptr_eq(&have, seen),
             (have, seen) => have.is_none() && seen.is_none(),
         };
-        if !same || !desk.pace.start(why, now.instant) {
+        let failed = desk.failed_awake(now);
+        if !same || !desk.pace.start(why, failed, now) {
             return None;
         }
         let (landing, flight) = watch::channel(());
@@ -238,8 +242,7 @@ impl Source {
                     "token keys fetched"
                 );
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
-                desk.pace.succeeded();
-                (desk.error, desk.failed) = (None, None);
+                desk.failed = None;
             }
             Err(error) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
@@ -248,8 +251,7 @@ impl Source {
                     error = &error as &dyn std::error::Error,
                     "token keys not fetched"
                 );
-                desk.pace.failed(now.instant);
-                (desk.error, desk.failed) = (Some(Arc::new(error)), Some(now));
+                desk.failed = Some((now, Arc::new(error)));
             }
         }
     }

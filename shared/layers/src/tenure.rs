@@ -20,14 +20,14 @@ use tonic::Status;
 use crate::{BoxError, authenticate::Gate, body::End, rescue::fault};
 
 /// How much longer than what is known of revocations stays known it takes to look again, and the
-/// most that this may be. Together with the former it is less than a minute.
+/// most that both may be together.
 const LOOK_EVERY: u32 = 6;
-const LOOK_EVERY_MAX: Duration = Duration::from_secs(30);
+const LOOK_MAX: Duration = Duration::from_secs(35);
 
-/// How soon it is looked again where it cannot be known, and for how long in all. After that the
-/// stream ends: it is not assumed.
+/// How soon it is looked again where it cannot be known, and for how long in all, with the age of
+/// what was known before. After that the stream ends: it is not assumed.
 const UNKNOWN_AGAIN: Duration = Duration::from_secs(5);
-const UNKNOWN_MAX: Duration = Duration::from_secs(45);
+const UNKNOWN_MAX: Duration = Duration::from_secs(50);
 
 /// Whether a person who was let in may stay.
 pub(crate) struct Tenure {
@@ -35,6 +35,8 @@ pub(crate) struct Tenure {
     person: Arc<Person>,
     /// When it was last known that they may.
     known: Instant,
+    /// How old what is known may be.
+    known_max: Duration,
     wait: Pin<Box<Sleep>>,
     asking: Option<BoxFuture<'static, Result<(), RevocationError>>>,
 }
@@ -42,10 +44,10 @@ pub(crate) struct Tenure {
 impl Tenure {
     /// Of a person who was let in just now.
     pub(crate) fn new(gate: Arc<Gate>, person: Arc<Person>) -> Self {
-        let known = Instant::now();
+        let (known, known_max) = (Instant::now(), gate.revocations.known_max());
         let wait = Box::pin(sleep_until(known));
-        let mut tenure = Self { gate, person, known, wait, asking: None };
-        tenure.wait_at_most(tenure.look_every());
+        let mut tenure = Self { gate, person, known, known_max, wait, asking: None };
+        tenure.wait_at_most(look_every(known_max));
         tenure
     }
 
@@ -58,9 +60,11 @@ impl Tenure {
                 match outcome {
                     Ok(()) => {
                         self.known = Instant::now();
-                        self.wait_at_most(self.look_every());
+                        self.wait_at_most(look_every(self.known_max));
                     }
-                    Err(RevocationError::Unknown(_)) if self.known.elapsed() < UNKNOWN_MAX => {
+                    Err(RevocationError::Unknown(_))
+                        if self.known.elapsed() < unknown_max(self.known_max) =>
+                    {
                         self.wait_at_most(UNKNOWN_AGAIN);
                     }
                     Err(over) => return Poll::Ready(over.into()),
@@ -75,18 +79,40 @@ impl Tenure {
         }
     }
 
-    fn look_every(&self) -> Duration {
-        (self.gate.revocations.known_max() * LOOK_EVERY).min(LOOK_EVERY_MAX)
-    }
-
     fn wait_at_most(&mut self, most: Duration) {
         let left = self.gate.verifier.time_left(&self.person);
         self.wait.as_mut().reset(Instant::now() + left.min(most));
     }
 }
 
+fn look_every(known_max: Duration) -> Duration {
+    (known_max * LOOK_EVERY).min(LOOK_MAX.saturating_sub(known_max))
+}
+
+fn unknown_max(known_max: Duration) -> Duration {
+    UNKNOWN_MAX.saturating_sub(known_max)
+}
+
 impl End for Tenure {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
         self.poll_over(cx).map(|over| fault(over).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use revocation::{Revocations, Settings};
+
+    use super::*;
+
+    #[test]
+    fn a_revocation_ends_a_stream_within_a_minute_whatever_age_is_set() {
+        for secs in Settings::KNOWN_SECS {
+            let known_max = Duration::from_secs(secs.into());
+            let known = known_max + look_every(known_max);
+            let unknown = known_max + unknown_max(known_max) + UNKNOWN_AGAIN;
+            let late = known.max(unknown) + Revocations::CHECK_MAX;
+            assert!(late < Duration::from_mins(1), "{late:?} with {secs} s");
+        }
     }
 }

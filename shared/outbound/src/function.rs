@@ -6,7 +6,7 @@ use call::{Call, RequestId};
 use clock::Clock;
 use fault::{Cause, Reason, causes};
 use http::{HeaderMap, HeaderValue};
-use identity::{Provider, ServiceName};
+use identity::{Provider, ProviderError, ServiceName};
 use proto::Mutation;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -34,8 +34,9 @@ const KEEPALIVE_MAX: Duration = Duration::from_secs(2);
 /// (`MAX_STREAMS_PER_CONN`). One more would wait in h2, where it looks like a function that hangs.
 const CALLS_MAX: usize = 100;
 
-/// How much sooner than the attempt the wait for a place ends, so that it is known what ended.
-const PLACE_MARGIN: Duration = Duration::from_millis(2);
+/// How much sooner than the attempt the wait for a place or a token ends, so that it is known what
+/// ended.
+const WAIT_MARGIN: Duration = Duration::from_millis(2);
 
 /// How often one attempt is begun, where the function did not see the call.
 const BEGINNINGS_MAX: u32 = 2;
@@ -110,15 +111,17 @@ impl Function {
 
     /// A place on the connection, for one attempt.
     async fn place(&self, attempt: Attempt) -> Result<SemaphorePermit<'_>, Failed> {
-        let place = timeout_at(attempt.end - PLACE_MARGIN, self.places.acquire()).await;
+        let place = timeout_at(attempt.end - WAIT_MARGIN, self.places.acquire()).await;
         // Nobody closes it: there is a place, or no time.
         place.ok().and_then(Result::ok).ok_or_else(|| self.dependency.crowded(attempt))
     }
 
     /// Our own token, if we have any.
-    async fn token(&self) -> Result<Option<HeaderValue>, Failed> {
+    async fn token(&self, attempt: Attempt) -> Result<Option<HeaderValue>, Failed> {
         let Some(tokens) = &self.tokens else { return Ok(None) };
-        let mut token = self.token_of(tokens).await.map_err(|cause| {
+        let asked = timeout_at(attempt.end - WAIT_MARGIN, self.token_of(tokens)).await;
+        let told = asked.unwrap_or_else(|_elapsed| Err(ProviderError::TimedOut.into()));
+        let mut token = told.map_err(|cause| {
             // Whoever issues it is to blame, not the function that is called.
             self.dependency.unavailable(Verdict::Unknown, Again::Never, cause).unsent()
         })?;
@@ -126,7 +129,7 @@ impl Function {
         Ok(Some(token))
     }
 
-    async fn token_of(&self, tokens: &Provider) -> Result<HeaderValue, Cause> {
+    async fn token_of(&self, tokens: &Arc<Provider>) -> Result<HeaderValue, Cause> {
         let callee = ServiceName::parse(self.dependency.name).ok_or("it is no function's name")?;
         Ok(HeaderValue::from_str(&tokens.token(&callee).await?)?)
     }
@@ -238,7 +241,7 @@ where
 
     async fn attempt(&self, attempt: Attempt) -> Result<Response<A>, Failed> {
         let _place = self.function.place(attempt).await?;
-        let token = self.function.token().await?;
+        let token = self.function.token(attempt).await?;
         let mut beginnings = 1;
         // A call that was not begun is begun again at once, whatever its contract says of repeats,
         // and is no retry: gRPC's own clients do the same (its proposal A6, transparent retries).

@@ -10,14 +10,14 @@ use tokio_util::task::TaskTracker;
 use crate::{
     Error, ReadError, Settings,
     known::{Age, Known},
-    reader::Reader,
+    reader::{READ_MAX, Reader},
     standing::Standing,
     store,
 };
 
 /// Reads that one check waits for at most: one that was under way and did not tell of its person,
 /// one that does, and one more should the person have been forgotten in between.
-const READS_MAX: usize = 3;
+const READS_MAX: u32 = 3;
 
 /// The revocations, as one process knows them. Clones know the same.
 ///
@@ -35,6 +35,9 @@ pub struct Revocations {
 pub struct Mark(Option<i64>);
 
 impl Revocations {
+    /// How long a check may take.
+    pub const CHECK_MAX: Duration = READ_MAX.saturating_mul(READS_MAX);
+
     /// Nothing is known yet. Reads run on `tasks`, over a pool of which nobody else takes
     /// connections: a process whose calls have used up theirs still knows who may call.
     pub fn new(settings: &Settings, pool: Pool, clock: Clock, tasks: TaskTracker) -> Self {

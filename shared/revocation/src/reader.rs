@@ -27,8 +27,11 @@ use crate::{
 
 /// How often a read is tried, and how long each may take, the wait for its connection included:
 /// one that a network has forgotten is given up in time for the next to tell those who wait.
-const TRIES_MAX: usize = 2;
+const TRIES_MAX: u32 = 2;
 const TRY_MAX: Duration = Duration::from_millis(800);
+
+/// How long a read may take with all its tries.
+pub(crate) const READ_MAX: Duration = TRY_MAX.saturating_mul(TRIES_MAX);
 
 /// How soon after a read that failed another may begin. In between its error is everybody's.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);

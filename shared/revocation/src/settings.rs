@@ -1,6 +1,6 @@
 //! How old may be what is known of the revocations.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use settings::Reader;
 
@@ -12,12 +12,15 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The ages that can be set, in seconds.
+    pub const KNOWN_SECS: RangeInclusive<u32> = 1..=30;
+
     /// Reads it.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let known_max = reader.secs(
             "REVOCATION_SECS_MAX",
             "5",
-            1..=30,
+            Self::KNOWN_SECS,
             "how late a revocation may be noticed; without the database for longer, signed-in calls \
              answer 14",
         );

@@ -311,9 +311,7 @@ async fn a_function_is_shown_our_own_token_or_is_not_called() {
         [(world().issuer_address.to_string(), true), ("127.0.0.1:1".into(), false)]
     {
         let mut bench = Bench::new();
-        let source = TokenSource::Issuer(format!("http://{issuer}").parse().unwrap());
-        // By the wall clock, as the issuer.
-        bench.shows(Provider::new(ServiceName::parse("chat").unwrap(), source, Clock::system()));
+        bench.shows(tokens_from(&issuer));
         let function = bench.function(&stub);
         for _ in 0..20 {
             let outcome = get(&function, &within(PATIENCE)).await;
@@ -331,6 +329,36 @@ async fn a_function_is_shown_our_own_token_or_is_not_called() {
     assert_eq!(claims(shown), ("chat".to_owned(), "stub".to_owned()));
     assert!(seen.iter().all(|seen| seen.header("x-mayfly-service") == Some(shown)), "it is kept");
     assert!(seen.iter().all(|seen| seen.header("authorization").is_some()));
+}
+
+#[tokio::test]
+async fn a_source_of_tokens_that_hangs_is_not_blamed_on_the_function() {
+    let stub = Stub::grpc(|_number| Reply::Profile).await;
+    // It is connected to, and nobody answers.
+    let source = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut bench = Bench::new();
+    bench.shows(tokens_from(&source.local_addr().unwrap().to_string()));
+    let function = bench.function(&stub);
+    // More than would open the breaker, each with enough time to speak against the function.
+    let mut calls = JoinSet::new();
+    for _ in 0..20 {
+        let function = function.clone();
+        calls.spawn(async move { get(&function, &within(MS * 1500)).await });
+    }
+    for outcome in calls.join_all().await {
+        let error = outcome.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        assert!(!error.may_have_left());
+    }
+    assert_eq!(bench.counted("mayfly_outbound_breaker_state{dependency=\"stub\"}"), 0);
+    assert_eq!(stub.count(), 0);
+}
+
+/// Our tokens, from whatever is at this address, by the wall clock as the issuer.
+fn tokens_from(address: &str) -> Provider {
+    let source = TokenSource::Issuer(format!("http://{address}").parse().unwrap());
+    let name = ServiceName::parse("chat").unwrap();
+    Provider::new(name, source, Clock::system(), TaskTracker::new())
 }
 
 /// Who calls whom, as a function's token says.

@@ -134,6 +134,11 @@ impl Account {
         self.email.as_ref().map(|email| email.address.as_str())
     }
 
+    /// Whether there is something to sign in with that could be replaced.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.email.is_some() || self.password.is_some()
+    }
+
     pub(crate) fn is_disabled(&self) -> bool {
         self.standing == Standing::Disabled
     }

@@ -1,9 +1,13 @@
 //! The codes that Firebase sends by email: here they are kept, and shown to whoever asks.
 
+use axum::http::Uri;
+
 use crate::Refusal;
 
 /// For how long a code is good.
 const CODE_SECS: i64 = 3600;
+
+const CONTINUE_URL_BYTES_MAX: usize = 2048;
 
 /// How many codes are kept; the oldest makes way.
 const CODES_MAX: usize = 1000;
@@ -19,6 +23,8 @@ pub(crate) struct Code {
     pub(crate) secret: String,
     pub(crate) email: String,
     pub(crate) purpose: Purpose,
+    /// Where to go on once it is used.
+    pub(crate) continue_url: Option<String>,
     expires_secs: i64,
 }
 
@@ -27,6 +33,20 @@ pub(crate) struct Code {
 pub(crate) enum Purpose {
     ResetPassword,
     VerifyEmail,
+}
+
+/// Reads where to go on, as it stands in a header.
+pub(crate) fn continue_url(text: String) -> Result<String, Refusal> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_short = text.len() <= CONTINUE_URL_BYTES_MAX;
+    let is_web = |url: Uri| {
+        matches!(url.scheme_str(), Some("http" | "https"))
+            && url.host().is_some_and(|host| !host.is_empty())
+    };
+    if !is_plain || !is_short || !text.parse().is_ok_and(is_web) {
+        return Err(Refusal::InvalidContinueUri);
+    }
+    Ok(text)
 }
 
 impl Codes {
@@ -71,7 +91,12 @@ impl Codes {
 
 impl Code {
     pub(crate) fn new(secret: String, email: String, purpose: Purpose, now_secs: i64) -> Self {
-        Self { secret, email, purpose, expires_secs: now_secs + CODE_SECS }
+        Self { secret, email, purpose, continue_url: None, expires_secs: now_secs + CODE_SECS }
+    }
+
+    /// The same, from which one goes on there.
+    pub(crate) fn going_on(self, continue_url: Option<String>) -> Self {
+        Self { continue_url, ..self }
     }
 }
 
@@ -111,6 +136,21 @@ mod tests {
         assert_eq!(codes.take("one", Purpose::ResetPassword, 0).unwrap(), "a@b");
         for used in ["one", "two"] {
             assert_eq!(codes.find(used, 0).err(), Some(Refusal::InvalidOobCode), "{used}");
+        }
+    }
+
+    #[test]
+    fn one_goes_on_in_the_web_alone() {
+        for good in ["http://localhost:3000", "https://a.example/b?c=d&e=%20#f"] {
+            assert_eq!(continue_url(good.into()).as_deref(), Ok(good));
+        }
+        let long = format!("http://a/{}", "b".repeat(CONTINUE_URL_BYTES_MAX));
+        for bad in ["/a", "a.example", "http:", "http://", "javascript:alert(1)", "ftp://a", &long]
+        {
+            assert_eq!(continue_url(bad.into()), Err(Refusal::InvalidContinueUri), "{bad}");
+        }
+        for bad in ["http://a b", "http://a/\r\nSet-Cookie: b", "http://a/#\n", "http://a/ü"] {
+            assert_eq!(continue_url(bad.into()), Err(Refusal::InvalidContinueUri), "{bad:?}");
         }
     }
 

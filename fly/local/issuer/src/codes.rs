@@ -10,9 +10,15 @@ use crate::{
 
 impl Issuer {
     /// A new code for whoever has this address, which is in the one case they are compared in.
-    pub(crate) fn make_code(&self, email: &str, purpose: Purpose) -> Result<Code, Error> {
+    pub(crate) fn make_code(
+        &self,
+        email: &str,
+        purpose: Purpose,
+        continue_url: Option<String>,
+    ) -> Result<Code, Error> {
         let email = account::email(email)?;
         let code = Code::new(chance::code()?, email, purpose, self.now_secs());
+        let code = code.going_on(continue_url);
         let mut state = self.state();
         state.accounts.by_email(&code.email).ok_or(Refusal::EmailNotFound)?;
         // In memory alone, so nothing is saved.

@@ -125,6 +125,9 @@ pub enum Refusal {
     /// The code is unknown, used, or for something else.
     #[error("INVALID_OOB_CODE")]
     InvalidOobCode,
+    /// Where to go on from a code is no URL of the web.
+    #[error("INVALID_CONTINUE_URI")]
+    InvalidContinueUri,
     /// The code is too old.
     #[error("EXPIRED_OOB_CODE")]
     ExpiredOobCode,

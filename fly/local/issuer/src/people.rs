@@ -183,14 +183,19 @@ impl Issuer {
         Ok((self.session(grant, &account, refresh_token), prepared))
     }
 
-    /// Gives an account that has none an email address and a password.
+    /// Gives an account an email address and a password. Where it has either, only to whoever has
+    /// signed in lately.
     pub(crate) fn link(
         &self,
         id_token: &str,
         email: &str,
         password: &str,
     ) -> Result<Session, Error> {
-        let user_id = self.holder(id_token)?.user_id;
+        let holder = self.holder(id_token)?;
+        if holder.account.has_credentials() {
+            self.check_is_recent(&holder)?;
+        }
+        let user_id = holder.user_id;
         let email = Some(account::email(email)?);
         password::check(password)?;
         let password = Some(password::Hash::of(password)?);

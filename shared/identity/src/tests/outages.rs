@@ -191,6 +191,27 @@ async fn a_new_key_is_found_by_its_first_token() {
 }
 
 #[tokio::test]
+async fn a_token_of_a_new_key_is_not_called_bad_while_the_keys_cannot_be_fetched() {
+    let world = World::warm().await;
+    world.answers(Answer::Close);
+    let flood = || (0..100).map(|n| with_header("kid", json!(format!("f{n}"))));
+    for told in at_once(&world, flood().chain([by_the_second_pair()])).await {
+        assert!(matches!(told, Err(Error::KeysUnavailable(_))), "{told:?}");
+    }
+    assert_eq!(world.verifier.fetches_total(), 2);
+    assert_eq!(world.verifier.keys_state(), KeysState::Fresh);
+    // Whoever's key is known does not notice, and the next fetch ends it.
+    world.verifier.verify(&token(|_, _| {})).await.unwrap();
+    world.answers(Answer::keys(&[jwk(0, "k1"), jwk(1, "k2")]));
+    world.pass(Duration::from_secs(30)).await;
+    for told in at_once(&world, flood()).await {
+        assert!(matches!(told, Err(Error::Invalid("unknown key"))), "{told:?}");
+    }
+    world.verifier.verify(&by_the_second_pair()).await.unwrap();
+    assert_eq!(world.verifier.fetches_total(), 3);
+}
+
+#[tokio::test]
 async fn keys_serve_until_they_are_too_old_and_again_once_there_are_new_ones() {
     let world = World::warm().await;
     let remembered = forever();
@@ -235,6 +256,22 @@ async fn a_machine_that_slept_fetches_the_keys_before_it_takes_a_token() {
     assert!(matches!(told, Err(Error::Invalid("unknown key"))), "{told:?}");
     world.verifier.verify(&by_the_second_pair()).await.unwrap();
     assert_eq!(world.verifier.keys_state(), KeysState::Fresh);
+}
+
+#[tokio::test]
+async fn a_fetch_that_failed_before_a_sleep_does_not_put_off_the_one_after_it() {
+    let world = World::warm().await;
+    let old = token(|_, _| {});
+    world.answers(Answer::Close);
+    world.verifier.verify(&by_the_second_pair()).await.unwrap_err();
+    assert_eq!(world.verifier.fetch_failures_total(), 1);
+
+    world.answers(Answer::keys(&[jwk(1, "k2")]));
+    // A sleep shorter than the rest after a failure is one as well.
+    world.clock.advance(Duration::from_secs(6));
+    let told = world.verifier.verify(&old).await;
+    assert!(matches!(told, Err(Error::Invalid("unknown key"))), "{told:?}");
+    world.verifier.verify(&by_the_second_pair()).await.unwrap();
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@ use axum::{
     Json,
     extract::{Query, State},
     http::{HeaderMap, header},
+    response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::{
     RawBody,
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     Error, Issuer, Refusal,
-    code::{Code, Purpose},
+    code::{self, Code, Purpose},
 };
 
 #[derive(Default, Deserialize)]
@@ -26,6 +27,7 @@ struct Send {
     request_type: Option<String>,
     email: Option<String>,
     id_token: Option<String>,
+    continue_url: Option<String>,
     return_oob_link: bool,
 }
 
@@ -35,7 +37,7 @@ pub(super) async fn send(
     headers: HeaderMap,
     body: RawBody,
 ) -> Result<Answer, Failure> {
-    let Send { request_type, email, id_token, return_oob_link } = json_of(body)?;
+    let Send { request_type, email, id_token, continue_url, return_oob_link } = json_of(body)?;
     let purpose = match request_type.as_deref() {
         None | Some("") => return Err(Refusal::MissingRequestType.into()),
         Some("PASSWORD_RESET") => Purpose::ResetPassword,
@@ -51,11 +53,13 @@ pub(super) async fn send(
         _ => email,
     };
     let email = email.ok_or(Refusal::MissingEmail)?;
+    let continue_url = continue_url.filter(|url| !url.is_empty());
+    let continue_url = continue_url.map(code::continue_url).transpose()?;
 
     let mut answer = Map::new();
     answer.insert("kind".into(), json!("identitytoolkit#GetOobConfirmationCodeResponse"));
     answer.insert("email".into(), json!(email));
-    match (issuer.make_code(&email, purpose), caller) {
+    match (issuer.make_code(&email, purpose, continue_url), caller) {
         (Ok(code), _) => {
             let link = link(&headers, &code);
             let purpose = purpose.as_str();
@@ -75,8 +79,22 @@ pub(super) async fn send(
 /// Where a code is used by hand; for a password, `&newPassword=` is put behind it.
 fn link(headers: &HeaderMap, code: &Code) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let (mode, code) = (code.purpose.mode(), &code.secret);
-    format!("http://{host}/emulator/action?mode={mode}&lang=en&oobCode={code}&apiKey=any")
+    let (mode, secret) = (code.purpose.mode(), &code.secret);
+    let link =
+        format!("http://{host}/emulator/action?mode={mode}&lang=en&oobCode={secret}&apiKey=any");
+    match &code.continue_url {
+        Some(url) => format!("{link}&continueUrl={}", percent_encoded(url)),
+        None => link,
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let encoded = |byte| match byte {
+        byte if is_plain(byte) => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encoded).collect()
 }
 
 pub(super) async fn list(State(issuer): State<Issuer>, headers: HeaderMap) -> Answer {
@@ -122,16 +140,21 @@ pub(super) struct Act {
     new_password: Option<String>,
 }
 
-/// Follows a link, as whoever was sent it would.
+/// Follows a link, as whoever was sent it would, and goes on from there if the link says so.
 pub(super) async fn act(
     State(issuer): State<Issuer>,
     Query(Act { mode, oob_code, new_password }): Query<Act>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Response, Failure> {
+    let continue_url = issuer.code(&oob_code).ok().and_then(|code| code.continue_url);
     let user_id = blocking(move || match (&*mode, new_password) {
         ("resetPassword", Some(password)) => issuer.reset_password(&oob_code, &password),
         ("resetPassword", None) => Err(Refusal::MissingPassword.into()),
         ("verifyEmail", _) => issuer.verify_email(&oob_code),
         _ => Err(Refusal::OperationNotAllowed.into()),
     });
-    Ok(Json(json!({ "done": true, "localId": user_id.await? })))
+    let user_id = user_id.await?;
+    Ok(match continue_url {
+        Some(url) => Redirect::to(&url).into_response(),
+        None => Json(json!({ "done": true, "localId": user_id })).into_response(),
+    })
 }

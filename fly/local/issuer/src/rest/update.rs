@@ -23,6 +23,9 @@ use crate::{
 const UNSUPPORTED: [&str; 6] =
     ["deleteProvider", "linkProviderUserInfo", "mfa", "mfaInfo", "phoneNumber", "tenantId"];
 
+/// What can be deleted of an account.
+const DELETABLE: [&str; 2] = ["DISPLAY_NAME", "PHOTO_URL"];
+
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Update {
@@ -133,7 +136,10 @@ pub(super) fn answer(kind: &str, user_id: &str, account: &Account) -> Map<String
 impl Fields {
     /// Hashes the password, if there is one.
     pub(super) fn change(self) -> Result<Change, Error> {
-        if UNSUPPORTED.iter().any(|name| self.others.contains_key(*name)) {
+        let is_deletable = |name: &String| DELETABLE.contains(&name.as_str());
+        if UNSUPPORTED.iter().any(|name| self.others.contains_key(*name))
+            || !self.delete_attribute.iter().all(is_deletable)
+        {
             return Err(Refusal::OperationNotAllowed.into());
         }
         let is_deleted = |name: &str| self.delete_attribute.iter().any(|deleted| deleted == name);

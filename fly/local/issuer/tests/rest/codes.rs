@@ -88,12 +88,45 @@ async fn nobody_learns_who_has_an_account_but_the_owner() {
     assert_eq!(answer["error"]["message"], "EXPIRED_OOB_CODE");
     for (body, message) in [
         (json!({ "requestType": "EMAIL_SIGNIN", "email": "a@b" }), "OPERATION_NOT_ALLOWED"),
+        (
+            json!({ "requestType": "VERIFY_AND_CHANGE_EMAIL", "newEmail": "a@b" }),
+            "OPERATION_NOT_ALLOWED",
+        ),
+        (
+            json!({ "requestType": "PASSWORD_RESET", "email": "a@b", "continueUrl": "/a" }),
+            "INVALID_CONTINUE_URI",
+        ),
         (json!({ "email": "a@b" }), "MISSING_REQ_TYPE"),
         (json!({ "requestType": "PASSWORD_RESET" }), "MISSING_EMAIL"),
         (json!({ "requestType": "VERIFY_EMAIL", "email": "a@b" }), "MISSING_ID_TOKEN"),
     ] {
         assert_eq!(post(&issuer, SEND, &body).await.1["error"]["message"], message);
     }
+}
+
+#[tokio::test]
+async fn whoever_followed_a_link_goes_on_where_it_was_asked_for() {
+    let (issuer, _) = issuer();
+    issuer.sign_up("alice@example.com", "correct horse").unwrap();
+    let next = "https://app.example/done?from=mail&to=a%20b#top";
+    let ask = json!({ "requestType": "PASSWORD_RESET", "email": "alice@example.com",
+        "continueUrl": next, "returnOobLink": true });
+    let request = as_owner(Request::post("/v1/projects/demo/accounts:sendOobCode"));
+    let request = request.header("host", "127.0.0.1:9099").body(Body::from(ask.to_string()));
+    let (_, told) = send(&issuer, request.unwrap()).await;
+    let link = text(&told["oobLink"]);
+    let encoded = "https%3A%2F%2Fapp.example%2Fdone%3Ffrom%3Dmail%26to%3Da%2520b%23top";
+    assert!(link.ends_with(&format!("&continueUrl={encoded}")), "{link}");
+
+    let path = link.strip_prefix("http://127.0.0.1:9099").unwrap();
+    // What is refused leads nowhere.
+    let (status, _) = send(&issuer, get_request(path)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let request = get_request(&format!("{path}&newPassword=battery-staple"));
+    let answer = issuer.router().oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    assert_eq!(answer.headers()["location"], next);
+    assert!(issuer.sign_in("alice@example.com", "battery-staple").is_ok());
 }
 
 #[tokio::test]

@@ -72,6 +72,10 @@ async fn whoever_signed_in_long_ago_signs_in_again_before_what_is_final() {
     let too_old = [
         (UPDATE, json!({ "idToken": refreshed, "password": "battery staple" })),
         (UPDATE, json!({ "idToken": refreshed, "email": "eve@example.com" })),
+        (
+            SIGN_UP,
+            json!({ "idToken": refreshed, "email": "eve@example.com", "password": "battery staple" }),
+        ),
         (DELETE, json!({ "idToken": refreshed })),
     ];
     for (path, body) in too_old {
@@ -102,6 +106,8 @@ async fn nobody_gives_themselves_what_is_the_owners_to_give() {
         json!({ "disableUser": false }),
         json!({ "validSince": "0" }),
         json!({ "phoneNumber": "+1" }),
+        json!({ "deleteAttribute": ["EMAIL"] }),
+        json!({ "deleteAttribute": ["DISPLAY_NAME", "PASSWORD"] }),
     ];
     let theirs_not_now = [
         (json!({ "email": "BOB@example.com" }), "EMAIL_EXISTS"),
