@@ -1,6 +1,6 @@
 //! Why a call that left, or was about to, brought nothing.
 
-use std::{error::Error as StdError, time::Duration};
+use std::time::Duration;
 
 use fault::{Cause, Fault, Reason};
 use tonic::{Code, Status};
