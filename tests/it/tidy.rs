@@ -12,11 +12,12 @@ use tree::Tree;
 
 type Rule = fn(&Tree) -> Vec<String>;
 
-const RULES: [(&str, Rule); 15] = [
+const RULES: [(&str, Rule); 16] = [
     ("dependencies point down", crates::dependencies_point_down),
     ("functions do not see each other", crates::functions_do_not_see_each_other),
     ("names say something, once", crates::names_say_something_once),
     ("versions stand in one place", crates::versions_stand_in_one_place),
+    ("dependencies are used", crates::dependencies_are_used),
     ("functions have one shape", crates::functions_have_one_shape),
     ("crate roots say what they are for", crates::crate_roots_say_what_they_are_for),
     ("statements say their name", sql::statements_say_their_name),
@@ -77,6 +78,11 @@ const BUILD: &str = r#"//! Rebuilds.
 fn main() { println!("cargo::rerun-if-changed=../../queries/user"); }
 "#;
 
+/// A crate that names all that any is seen to depend on.
+const ROOT: &str = "//! It is for this.
+use {all as _, clock as _, file as _, postgres as _, sqlx as _, store as _, user as _};
+";
+
 /// The files of a house that keeps every rule.
 fn good() -> Vec<(String, String)> {
     let mut files = Vec::new();
@@ -94,7 +100,7 @@ fn good() -> Vec<(String, String)> {
         let name = path.rsplit('/').next().unwrap();
         let manifest = format!("[package]\nname = \"{name}\"\n\n[dependencies]\n{dependencies}");
         add(&format!("{path}/Cargo.toml"), &manifest);
-        add(&format!("{path}/src/lib.rs"), "//! It is for this.\n");
+        add(&format!("{path}/src/lib.rs"), ROOT);
     }
     for (function, call) in [
         ("user", "chassis::run(\"user\", user::service)"),
@@ -155,8 +161,34 @@ fn a_crate_that_reaches_up_is_seen() {
         "target.'cfg(unix)'.dependencies",
     ] {
         let up = manifest("clock", &format!("[{kind}]\nstore.workspace = true\n"));
-        let broken = broken_by(&[("shared/clock/Cargo.toml", Some(&up))]);
+        let build = ("shared/clock/build.rs", Some(ROOT));
+        let broken = broken_by(&[("shared/clock/Cargo.toml", Some(&up)), build]);
         assert_eq!(broken, ["dependencies point down"], "{kind}");
+    }
+}
+
+#[test]
+fn a_dependency_that_nothing_names_where_it_is_seen_is_seen() {
+    let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
+    let named = "//! It is for this.\nuse tokio_util as _;\n";
+    let told = "//! It is for tokio_util.\nconst A: &str = \"tokio_util\";\n";
+    for (path, seen) in [
+        ("src/lib.rs", [true, true, false]),
+        ("src/a/b.rs", [true, true, false]),
+        ("tests/a.rs", [false, true, false]),
+        ("benches/a.rs", [false, true, false]),
+        ("build.rs", [false, true, true]),
+    ] {
+        for (kind, is_seen) in kinds.into_iter().zip(seen) {
+            let text = manifest("clock", &format!("[{kind}]\ntokio-util.workspace = true\n"));
+            let path = format!("shared/clock/{path}");
+            let broken_when = |text_of: &str| {
+                broken_by(&[("shared/clock/Cargo.toml", Some(&text)), (&path, Some(text_of))])
+            };
+            let unseen = ["dependencies are used"];
+            assert_eq!(broken_when(named).is_empty(), is_seen, "{kind} in {path}");
+            assert_eq!(broken_when(told), unseen, "{kind} in {path}");
+        }
     }
 }
 

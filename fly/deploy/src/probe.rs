@@ -34,9 +34,10 @@ async fn once(url: &str) -> Result<(), String> {
 }
 
 async fn healthz(url: &str) -> Result<(), String> {
-    let client = Client::builder().timeout(ANSWER_MAX).build().map_err(|error| chain(&error))?;
+    let client =
+        Client::builder().timeout(ANSWER_MAX).build().map_err(|error| fault::chain(&error))?;
     let answer =
-        client.get(format!("{url}/healthz")).send().await.map_err(|error| chain(&error))?;
+        client.get(format!("{url}/healthz")).send().await.map_err(|error| fault::chain(&error))?;
     match answer.status() {
         StatusCode::OK => Ok(()),
         status => Err(format!("status {status}")),
@@ -46,7 +47,7 @@ async fn healthz(url: &str) -> Result<(), String> {
 /// Over HTTP/2 alone, which is what says that `h2_backend` holds.
 async fn health(url: &str) -> Result<(), String> {
     let client = Client::builder().timeout(ANSWER_MAX).http2_prior_knowledge().build();
-    let client = client.map_err(|error| chain(&error))?;
+    let client = client.map_err(|error| fault::chain(&error))?;
     let answer = client
         .post(format!("{url}/grpc.health.v1.Health/Check"))
         .header(CONTENT_TYPE, "application/grpc")
@@ -54,10 +55,10 @@ async fn health(url: &str) -> Result<(), String> {
         .body(QUESTION.to_vec())
         .send()
         .await
-        .map_err(|error| chain(&error))?;
+        .map_err(|error| fault::chain(&error))?;
     let code = answer.headers().get("grpc-status").cloned();
     let status = answer.status();
-    let body = answer.bytes().await.map_err(|error| chain(&error))?;
+    let body = answer.bytes().await.map_err(|error| fault::chain(&error))?;
     match code {
         // An error has its status in the headers, since nothing follows them.
         Some(code) if code != "0" => Err(format!("grpc-status {}", code.to_str().unwrap_or("?"))),
@@ -65,14 +66,4 @@ async fn health(url: &str) -> Result<(), String> {
         _ if body.as_ref() == SERVING => Ok(()),
         _ => Err("it is not SERVING".to_owned()),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        told = format!("{told}: {cause}");
-        source = cause.source();
-    }
-    told
 }

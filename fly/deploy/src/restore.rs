@@ -190,12 +190,6 @@ async fn count_rows(url: &str) -> sqlx::Result<Content> {
     serde_json::from_str(&content).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-fn failed(error: &dyn std::error::Error) -> Stop {
-    let mut told = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        told = format!("{told}: {cause}");
-        source = cause.source();
-    }
-    Stop::failed(told)
+fn failed(error: &(dyn std::error::Error + 'static)) -> Stop {
+    Stop::failed(fault::chain(error))
 }

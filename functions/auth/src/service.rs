@@ -68,15 +68,7 @@ impl AuthService {
     async fn refusal(&self, tx: &Tx, call: &SignedIn) -> Result<Option<Fault>, Fault> {
         let person = call.caller.person().ok_or(Reason::TokenMissing)?;
         let refusal = self.context.revocations.refusal_in(tx, person).await?;
-        Ok(refusal.map(|refusal| {
-            let reason = match refusal {
-                revocation::Error::Outdated => Reason::TokenExpired,
-                revocation::Error::Revoked
-                | revocation::Error::Disabled
-                | revocation::Error::Unknown(_) => Reason::TokenRevoked,
-            };
-            Fault::new(reason).because(refusal)
-        }))
+        Ok(refusal.map(Fault::from))
     }
 
     /// The same before anything is asked of Firebase.

@@ -132,9 +132,7 @@ impl Ended {
 
     /// What went wrong, from the outside in.
     pub fn chain(&self) -> String {
-        // A status within would tell its cause once more.
-        let told = self.causes().filter(|error| !error.is::<Status>());
-        told.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+        self.cause.as_deref().map(|status| fault::chain(status)).unwrap_or_default()
     }
 
     fn causes(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {

@@ -153,7 +153,7 @@ impl Hub {
         // What is committed from here on asks for another.
         self.0.is_notifying.store(false, Ordering::SeqCst);
         if let Err(error) = store::notify(&pool, self.id()).await {
-            let error = &error as &dyn std::error::Error;
+            let error = fault::chain(&error);
             tracing::warn!(error, "others were not told of a change, and will find it by polling");
         }
     }
@@ -183,6 +183,7 @@ impl Hub {
             {
                 let failure = failure(&seen);
                 if let (Some(error), false) = (failure, is_failing) {
+                    let error = fault::chain(error);
                     tracing::warn!(error, "the change log cannot be looked at");
                 }
                 is_failing = failure.is_some();

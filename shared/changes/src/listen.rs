@@ -53,7 +53,7 @@ pub(crate) async fn listen(hub: &Hub) {
                     break;
                 }
                 Err(error) if tries == 0 => {
-                    let error = &error as &dyn std::error::Error;
+                    let error = fault::chain(&error);
                     tracing::warn!(
                         error,
                         "changes are found by polling: nobody can be listened to"

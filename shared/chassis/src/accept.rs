@@ -69,7 +69,7 @@ pub(crate) async fn accept(
             Some((_place, Err(error))) if is_of_the_peer(&error) => {}
             Some((_place, Err(error))) => {
                 if !is_failing {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept");
+                    tracing::warn!(error = fault::chain(&error), "cannot accept");
                 }
                 is_failing = true;
                 // Out of descriptors the listener stays readable, and a loop would spin.

@@ -136,7 +136,7 @@ impl Connections {
         life.calls.close();
         let _is_over = self.end.run_until_cancelled(life.calls.wait()).await;
         if let Some(Err(error)) = outcome {
-            tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
+            tracing::debug!(error = fault::chain(&error), "a connection broke");
         }
     }
 

@@ -98,14 +98,8 @@ struct Stop {
 }
 
 impl Stop {
-    fn new(code: u8, error: &dyn std::error::Error) -> Self {
-        let mut told = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            told = format!("{told}: {cause}");
-            source = cause.source();
-        }
-        Self { code, told }
+    fn new(code: u8, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self { code, told: fault::chain(error) }
     }
 }
 
@@ -303,7 +297,7 @@ impl Signals {
             None => tracing::info!("told to hang up; there is nothing to read anew"),
             Some(Ok(())) => tracing::info!("the certificate was read anew"),
             Some(Err(error)) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = fault::chain(&error),
                 "the certificate cannot be read anew, and the old one stays"
             ),
         }

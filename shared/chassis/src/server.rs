@@ -91,11 +91,6 @@ impl Server {
         self.internal.local_addr().expect("a bound socket has an address")
     }
 
-    /// The databases of the functions, by name.
-    pub fn pools(&self) -> Arc<[(&'static str, Pool)]> {
-        Arc::clone(&self.parts.pools)
-    }
-
     /// What beats while it makes progress.
     pub(crate) fn pulses(&self) -> Pulses {
         self.parts.pulses.clone()

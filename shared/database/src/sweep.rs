@@ -37,7 +37,7 @@ where
             Ok(0) => return,
             Ok(_dropped) => {}
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "sweeping failed");
+                tracing::warn!(error = fault::chain(&error), "sweeping failed");
                 return;
             }
         }

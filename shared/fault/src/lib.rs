@@ -124,6 +124,15 @@ pub fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
     std::iter::successors(Error::source(status), |cause| (*cause).source())
 }
 
+/// What went wrong, from the outside in, for a line of the log: its JSON tells of an error that is a
+/// field no more than the outermost words.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let errors = std::iter::successors(Some(error), |error| (*error).source());
+    // A status tells of its causes itself, so that they would stand there twice.
+    let told = errors.filter(|error| !error.is::<Status>());
+    told.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// The reason that a status of ours tells, as it came over the wire.
 pub fn reason_of(status: &Status) -> Option<String> {
     let info = status.get_details_error_info()?;

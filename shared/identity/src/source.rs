@@ -248,7 +248,7 @@ impl Source {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
                     class = error.class(),
-                    error = &error as &dyn std::error::Error,
+                    error = fault::chain(&error),
                     "token keys not fetched"
                 );
                 desk.failed = Some((now, Arc::new(error)));

@@ -107,7 +107,7 @@ impl Verifier {
         let services = self.0.services.as_ref().map(|services| &services.visits.source);
         for source in [&self.0.persons.source].into_iter().chain(services) {
             if let Err(error) = source.set().await {
-                tracing::debug!(error = &error as &dyn std::error::Error, "no token keys yet");
+                tracing::debug!(error = fault::chain(&error), "no token keys yet");
             }
         }
     }

@@ -19,7 +19,7 @@ use revocation::Revocations;
 use tonic::body::Body;
 use tower::Service;
 
-use crate::{BoxError, Request, Response, body::Ending, tenure::Tenure};
+use crate::{Raised, Request, Response, body::Ending, tenure::Tenure};
 
 /// A known caller that may not call this.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,7 @@ async fn admit(
     gate: &Gate,
     method: Option<&Method>,
     headers: &HeaderMap,
-) -> Result<Caller, BoxError> {
+) -> Result<Caller, Raised> {
     let Some(method) = method else {
         // A path in no contract has no handler either; whoever looks for one says so.
         return Ok(Caller::Nobody);
@@ -78,7 +78,7 @@ async fn admit(
 
 impl Gate {
     /// The person whose token it is, if it still counts.
-    async fn person(&self, headers: &HeaderMap) -> Result<Arc<Person>, BoxError> {
+    async fn person(&self, headers: &HeaderMap) -> Result<Arc<Person>, Raised> {
         let person = self.verifier.verify(bearer(headers)?).await?;
         self.revocations.check(&person).await?;
         Ok(person)
@@ -90,7 +90,7 @@ impl Gate {
         method: &Method,
         callers: &[&str],
         headers: &HeaderMap,
-    ) -> Result<ServiceName, BoxError> {
+    ) -> Result<ServiceName, Raised> {
         let Some(token) = service_token(headers)? else {
             // A person is known and may not call this; a stranger is told that they are one.
             let _person = self.person(headers).await?;
@@ -106,7 +106,7 @@ async fn visitor(
     token: &str,
     callee: &str,
     callers: &[&str],
-) -> Result<ServiceName, BoxError> {
+) -> Result<ServiceName, Raised> {
     let name = verifier.verify_service(token, callee).await?;
     is_one(&name, callers)?;
     Ok(name)
@@ -127,7 +127,7 @@ fn method(request: &Request) -> Option<&'static Method> {
 }
 
 /// An answer that comes at once from below, or what has to be waited for before or beside it.
-type Answer<F> = Either<F, BoxFuture<'static, Result<Response, BoxError>>>;
+type Answer<F> = Either<F, BoxFuture<'static, Result<Response, Raised>>>;
 
 /// Has `inner` answer somebody who may call.
 fn answer<S>(
@@ -137,7 +137,7 @@ fn answer<S>(
     (method, caller): (Option<&'static Method>, Caller),
 ) -> Answer<S::Future>
 where
-    S: Service<Request, Response = Response, Error = BoxError>,
+    S: Service<Request, Response = Response, Error = Raised>,
     S::Future: Send + 'static,
 {
     // No function has a stream: a contract that says so is refused.
@@ -162,8 +162,8 @@ where
 /// A stream's answer, for as long as its caller may have it.
 async fn for_as_long_as(
     mut tenure: Tenure,
-    answer: impl Future<Output = Result<Response, BoxError>> + Send,
-) -> Result<Response, BoxError> {
+    answer: impl Future<Output = Result<Response, Raised>> + Send,
+) -> Result<Response, Raised> {
     let response = tokio::select! {
         response = answer => response?,
         over = poll_fn(|cx| tenure.poll_over(cx)) => return Err(over),
@@ -178,14 +178,14 @@ async fn for_as_long_as(
 
 impl<S> Service<Request> for Authenticate<S>
 where
-    S: Service<Request, Response = Response, Error = BoxError> + Clone + Send + 'static,
+    S: Service<Request, Response = Response, Error = Raised> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = Response;
-    type Error = BoxError;
+    type Error = Raised;
     type Future = Answer<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Raised>> {
         self.inner.poll_ready(cx)
     }
 

@@ -10,10 +10,11 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_util::future::{Either, Ready, ready};
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use crate::{BoxError, Request, Response};
+use crate::{Raised, Request, Response};
 
 /// A call that panicked: where, and with which words.
 #[derive(Debug, thiserror::Error)]
@@ -77,20 +78,20 @@ impl<S> CatchPanic<S> {
 
 impl<S> Service<Request> for CatchPanic<S>
 where
-    S: Service<Request, Response = Response, Error = BoxError>,
+    S: Service<Request, Response = Response, Error = Raised>,
 {
     type Response = Response;
-    type Error = BoxError;
-    type Future = CatchPanicFuture<S::Future>;
+    type Error = Raised;
+    type Future = Either<CatchPanicFuture<S::Future>, Ready<Result<Response, Raised>>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Raised>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
         match caught(|| self.inner.call(request)) {
-            Ok(inner) => CatchPanicFuture { inner: Some(inner), panicked: None },
-            Err(panicked) => CatchPanicFuture { inner: None, panicked: Some(panicked) },
+            Ok(inner) => Either::Left(CatchPanicFuture { inner }),
+            Err(panicked) => Either::Right(ready(Err(panicked.into()))),
         }
     }
 }
@@ -98,24 +99,19 @@ where
 pin_project! {
     pub(crate) struct CatchPanicFuture<F> {
         #[pin]
-        inner: Option<F>,
-        panicked: Option<Panicked>,
+        inner: F,
     }
 }
 
 impl<F> Future for CatchPanicFuture<F>
 where
-    F: Future<Output = Result<Response, BoxError>>,
+    F: Future<Output = Result<Response, Raised>>,
 {
-    type Output = Result<Response, BoxError>;
+    type Output = Result<Response, Raised>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Some(inner) = this.inner.as_pin_mut() else {
-            let panicked = this.panicked.take();
-            return Poll::Ready(Err(panicked.map_or_else(|| "polled again".into(), Into::into)));
-        };
-        match caught(|| inner.poll(cx)) {
+        match caught(|| this.inner.poll(cx)) {
             Ok(outcome) => outcome,
             Err(panicked) => Poll::Ready(Err(panicked.into())),
         }

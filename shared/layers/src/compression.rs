@@ -18,7 +18,10 @@ use pin_project_lite::pin_project;
 use tonic::{Status, body::Body};
 use tower::Service;
 
-use crate::{Request, Response, frames::HEADER_BYTES};
+use crate::{
+    Request, Response,
+    message::{HEADER_BYTES, put},
+};
 
 /// Shorter messages go out as they are.
 const MESSAGE_BYTES_MIN: usize = 1024;
@@ -84,12 +87,6 @@ impl Encoding {
         out.put(messages);
         Ok(out.freeze())
     }
-}
-
-fn put(out: &mut BytesMut, flag: u8, message: &[u8]) {
-    out.put_u8(flag);
-    out.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    out.put_slice(message);
 }
 
 /// Compresses the answers of `S`.

@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Full};
 use proto::Json;
 use tonic::{Code, Status, body::Body};
 
-use crate::{Request, Response};
+use crate::{Request, Response, message::HEADER_BYTES};
 
 /// How the messages are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -142,7 +142,7 @@ async fn collect(body: Body) -> Result<(Bytes, HeaderMap), Status> {
     }
     let mut message = collected.to_bytes();
     // The flag and the length, which the end of the body says again.
-    message.advance(message.len().min(5));
+    message.advance(message.len().min(HEADER_BYTES));
     Ok((message, trailers))
 }
 

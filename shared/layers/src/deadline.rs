@@ -14,6 +14,7 @@ use std::{
 
 use call::{Call, TimeoutError, timeout};
 use fault::Reason;
+use futures_util::future::{Either, Ready, ready as settled};
 use http_body::Body as _;
 use pin_project_lite::pin_project;
 use proto::{Kind, Method};
@@ -23,7 +24,7 @@ use tonic::{Status, body::Body};
 use tower::Service;
 
 use crate::{
-    BoxError, Request, Response,
+    Raised, Request, Response,
     body::{End, Ending},
 };
 
@@ -99,37 +100,35 @@ impl<S> Deadline<S> {
 
 impl<S> Service<Request> for Deadline<S>
 where
-    S: Service<Request, Response = Response, Error = BoxError>,
+    S: Service<Request, Response = Response, Error = Raised>,
 {
     type Response = Response;
-    type Error = BoxError;
-    type Future = DeadlineFuture<S::Future>;
+    type Error = Raised;
+    type Future = Either<DeadlineFuture<S::Future>, Ready<Result<Response, Raised>>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Raised>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let method = request.extensions().get::<Call>().and_then(|call| call.method);
-        let (budget, malformed) = match self.budget(&request, method) {
-            Ok(budget) => (budget, None),
-            Err(malformed) => {
-                let none = Budget { time: Duration::ZERO, then: Reason::DeadlineExceeded };
-                (none, Some(malformed))
-            }
+        let budget = match self.budget(&request, method) {
+            Ok(budget) => budget,
+            Err(malformed) => return Either::Right(settled(Err(malformed.into()))),
         };
         let deadline = Instant::now() + budget.time;
         if let Some(call) = request.extensions_mut().get_mut::<Call>() {
             call.deadline = Some(deadline);
             call.outcome.set_deadline(deadline);
         }
-        let is_begun = malformed.is_none() && budget.time >= BEGIN_MIN;
+        if budget.time < BEGIN_MIN {
+            return Either::Right(settled(Err(Expired.into())));
+        }
         let is_stream = method.is_some_and(|method| method.kind != Kind::Unary);
         // Most calls are over before a drain is, and need not be told of its end.
-        let is_long = is_begun && budget.time >= self.drain.max;
-        DeadlineFuture {
-            inner: is_begun.then(|| self.inner.call(request)),
-            malformed,
+        let is_long = budget.time >= self.drain.max;
+        Either::Left(DeadlineFuture {
+            inner: Some(self.inner.call(request)),
             deadline,
             sleep: None,
             cut: is_long.then(|| Box::pin(self.drain.cut.clone().cancelled_owned())),
@@ -138,15 +137,15 @@ where
                 then: budget.then,
                 drain: self.drain.begun.clone(),
             }),
-        }
+        })
     }
 }
 
 pin_project! {
     pub(crate) struct DeadlineFuture<F> {
+        // Nothing once the call is over.
         #[pin]
         inner: Option<F>,
-        malformed: Option<TimeoutError>,
         deadline: Instant,
         // Most calls are over when they are first polled, and need no timer.
         #[pin]
@@ -165,15 +164,12 @@ struct Ends {
 
 impl<F> Future for DeadlineFuture<F>
 where
-    F: Future<Output = Result<Response, BoxError>>,
+    F: Future<Output = Result<Response, Raised>>,
 {
-    type Output = Result<Response, BoxError>;
+    type Output = Result<Response, Raised>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let Some(malformed) = this.malformed.take() {
-            return Poll::Ready(Err(malformed.into()));
-        }
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(Err(Expired.into()));
         };

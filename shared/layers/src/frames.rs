@@ -26,6 +26,7 @@ use crate::{
     Request,
     held::{Held, Total},
     in_flight::Turn,
+    message::Scanner,
 };
 
 /// Bytes of requests that are not whole, of all connections; beyond it none may go on.
@@ -39,64 +40,6 @@ const WAITING_MAX: usize = 4096;
 const HURRY: Duration = Duration::from_secs(1);
 
 static WAITING: AtomicUsize = AtomicUsize::new(0);
-
-/// A message's flag and length.
-pub(crate) const HEADER_BYTES: usize = 5;
-
-/// Follows gRPC's length-prefixed messages through chunks that are cut anywhere.
-#[derive(Debug, Default)]
-pub(crate) struct Scanner {
-    header: [u8; HEADER_BYTES],
-    header_bytes: usize,
-    /// Of the message that began last.
-    bytes: usize,
-    bytes_left: usize,
-}
-
-/// What a chunk held.
-#[derive(Debug, Default, Eq, PartialEq)]
-pub(crate) struct Seen {
-    /// Messages that began.
-    pub(crate) messages: u64,
-    /// The length of the longest of them.
-    pub(crate) bytes_max: usize,
-}
-
-impl Scanner {
-    pub(crate) fn scan(&mut self, mut chunk: &[u8]) -> Seen {
-        let mut seen = Seen::default();
-        while !chunk.is_empty() {
-            if self.bytes_left > 0 {
-                let skipped = self.bytes_left.min(chunk.len());
-                self.bytes_left -= skipped;
-                chunk = &chunk[skipped..];
-                continue;
-            }
-            self.header[self.header_bytes] = chunk[0];
-            self.header_bytes += 1;
-            chunk = &chunk[1..];
-            if self.header_bytes == HEADER_BYTES {
-                let [_flag, length @ ..] = self.header;
-                self.header_bytes = 0;
-                self.bytes = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-                self.bytes_left = self.bytes;
-                seen.messages += 1;
-                seen.bytes_max = seen.bytes_max.max(self.bytes);
-            }
-        }
-        seen
-    }
-
-    /// Whether the bytes so far end within a message.
-    fn is_within(&self) -> bool {
-        self.header_bytes > 0 || self.bytes_left > 0
-    }
-
-    /// How much is there of a message that is not whole.
-    fn unfinished(&self) -> usize {
-        if self.bytes_left > 0 { self.bytes - self.bytes_left } else { 0 }
-    }
-}
 
 /// Bytes of a request that is not whole.
 #[derive(Debug)]
@@ -420,16 +363,5 @@ mod tests {
         assert_eq!([stalls(UNARY).await, stalls(WATCH).await], [None, Some(HURRY * 30)]);
         let _waiting: Vec<_> = (0..WAITING_MAX).map(|_request| Waiting::begin()).collect();
         assert_eq!([stalls(UNARY).await, stalls(WATCH).await], [Some(HURRY); 2]);
-    }
-
-    #[test]
-    fn messages_are_seen_wherever_the_chunks_are_cut() {
-        let stream = [&[0, 0, 0, 0, 3, 1, 2, 3][..], &[0, 0, 0, 0, 0], &[0, 0, 0, 1, 0]].concat();
-        for cut in 0..stream.len() {
-            let mut scanner = Scanner::default();
-            let (first, second) = (scanner.scan(&stream[..cut]), scanner.scan(&stream[cut..]));
-            assert_eq!(first.messages + second.messages, 3, "cut at {cut}");
-            assert_eq!(first.bytes_max.max(second.bytes_max), 256, "cut at {cut}");
-        }
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures_util::future::{Either, Ready, ready};
 use tower::Service;
 
-use crate::{BoxError, Request, Response};
+use crate::{Raised, Request, Response};
 
 /// All headers of one request together. gRPC's own advice is 8 KiB; tokens need more.
 pub const HEADERS_BYTES_MAX: usize = 16 * 1024;
@@ -42,13 +42,13 @@ fn bytes(request: &Request) -> usize {
 
 impl<S> Service<Request> for Headers<S>
 where
-    S: Service<Request, Response = Response, Error = BoxError>,
+    S: Service<Request, Response = Response, Error = Raised>,
 {
     type Response = Response;
-    type Error = BoxError;
-    type Future = Either<S::Future, Ready<Result<Response, BoxError>>>;
+    type Error = Raised;
+    type Future = Either<S::Future, Ready<Result<Response, Raised>>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Raised>> {
         self.inner.poll_ready(cx)
     }
 

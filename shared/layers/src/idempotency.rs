@@ -13,7 +13,7 @@ use futures_util::{
 use proto::Mutation;
 use tower::Service;
 
-use crate::{BoxError, Request, Response};
+use crate::{Raised, Request, Response};
 
 /// The rule asks for a key and there is none.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ impl<S> Idempotency<S> {
     }
 }
 
-fn take_key(request: &mut Request) -> Result<(), BoxError> {
+fn take_key(request: &mut Request) -> Result<(), Raised> {
     let method = request.extensions().get::<Call>().and_then(|call| call.method);
     // Elsewhere the header means nothing, whatever it holds.
     if method.is_none_or(|method| method.rule.mutation != Mutation::ExactlyOnce) {
@@ -45,7 +45,7 @@ fn take_key(request: &mut Request) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn never(infallible: Infallible) -> BoxError {
+fn never(infallible: Infallible) -> Raised {
     match infallible {}
 }
 
@@ -56,11 +56,11 @@ where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
     type Response = Response;
-    type Error = BoxError;
+    type Error = Raised;
     type Future =
-        Either<MapErr<S::Future, fn(Infallible) -> BoxError>, Ready<Result<Response, BoxError>>>;
+        Either<MapErr<S::Future, fn(Infallible) -> Raised>, Ready<Result<Response, Raised>>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Raised>> {
         self.inner.poll_ready(cx).map_err(never)
     }
 

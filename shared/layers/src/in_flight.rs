@@ -18,7 +18,7 @@ use proto::{Kind, grpc::health::v1::health_server::SERVICE_NAME as HEALTH};
 use tower::Service;
 
 use crate::{
-    BoxError, Request, Response,
+    Raised, Request, Response,
     frames::{Bounds, RequestFrames},
     places::{Place, Places},
 };
@@ -51,17 +51,17 @@ fn takes_a_place(request: &Request) -> bool {
 
 // === impl InFlight ===
 
-type Answer = Result<Response, BoxError>;
+type Answer = Result<Response, Raised>;
 
 impl<S> Service<Request> for InFlight<S>
 where
-    S: Service<Request, Response = Response, Error = BoxError>,
+    S: Service<Request, Response = Response, Error = Raised>,
 {
     type Response = Response;
-    type Error = BoxError;
+    type Error = Raised;
     type Future = Either<S::Future, Either<PlacedFuture<S::Future>, Ready<Answer>>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Raised>> {
         self.inner.poll_ready(cx)
     }
 
@@ -109,9 +109,9 @@ pin_project! {
 
 impl<F> Future for PlacedFuture<F>
 where
-    F: Future<Output = Result<Response, BoxError>>,
+    F: Future<Output = Result<Response, Raised>>,
 {
-    type Output = Result<Response, BoxError>;
+    type Output = Result<Response, Raised>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();

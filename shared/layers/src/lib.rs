@@ -1,6 +1,6 @@
 //! What stands between the wire and a handler: one file per layer, composed in [`stack`].
 //!
-//! A layer raises a small type of its own; only [`rescue`] turns one into a status.
+//! A layer raises a small type of its own; only [`rescue`] turns what is [`raised`] into a status.
 
 pub mod stack;
 mod body;
@@ -13,6 +13,7 @@ mod connect;
 mod grpc_web;
 mod compression;
 mod rescue;
+mod raised;
 mod headers;
 mod catch_panic;
 mod deadline;
@@ -23,11 +24,13 @@ mod streams;
 mod in_flight;
 mod idempotency;
 mod frames;
+mod message;
 mod peer;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 
 use protocols::essence;
+use raised::Raised;
 
 pub use catch_panic::install_hook;
 pub use cors::Origins;
@@ -41,6 +44,3 @@ pub type Request = http::Request<tonic::body::Body>;
 
 /// An answer, in gRPC's shape below `protocols`.
 pub type Response = http::Response<tonic::body::Body>;
-
-/// What a layer below `rescue` raises.
-pub type BoxError = tower::BoxError;

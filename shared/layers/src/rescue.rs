@@ -12,26 +12,14 @@ use std::{
 
 use bytes::Bytes;
 use call::{Call, Outcome, RequestId};
-use fault::{Fault, Reason};
+use fault::Fault;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body as _, Frame, SizeHint};
-use identity::Error as TokenError;
 use pin_project_lite::pin_project;
-use revocation::Error as RevocationError;
 use tonic::{Code, Status, body::Body};
 use tower::Service;
 
-use crate::{
-    BoxError, Request, Response,
-    authenticate::Forbidden,
-    catch_panic::{Panicked, caught},
-    deadline::{Cut, Expired},
-    frames::Scanner,
-    headers::HeadersTooLarge,
-    idempotency::KeyMissing,
-    in_flight::TooManyCalls,
-    streams::TooManyStreams,
-};
+use crate::{Raised, Request, Response, catch_panic::caught, message::Scanner};
 
 /// Rescues the calls of `S`.
 #[derive(Clone, Debug)]
@@ -43,70 +31,6 @@ impl<S> Rescue<S> {
     pub(crate) fn new(inner: S) -> Self {
         Self { inner }
     }
-}
-
-/// What a layer raised, as a fault. Each type is told here and nowhere else.
-pub(crate) fn fault(error: BoxError) -> Fault {
-    if let Some(error) = error.downcast_ref::<TokenError>() {
-        let reason = match error {
-            TokenError::Missing => Reason::TokenMissing,
-            TokenError::Expired => Reason::TokenExpired,
-            TokenError::Invalid(_) => Reason::TokenInvalid,
-            TokenError::KeysUnavailable(_) => Reason::KeysUnavailable,
-            TokenError::Busy => Reason::Shed,
-        };
-        return Fault::new(reason).because(Told(error.to_string()));
-    }
-    let error = match error.downcast::<RevocationError>() {
-        Ok(error) => return of_revocation(*error),
-        Err(error) => error,
-    };
-    if error.is::<Expired>() {
-        return Reason::DeadlineExceeded.into();
-    }
-    if error.is::<Cut>() {
-        return Reason::Draining.into();
-    }
-    if error.is::<TooManyCalls>() {
-        return Reason::Shed.into();
-    }
-    match error.downcast_ref::<TooManyStreams>() {
-        Some(TooManyStreams::OfAll) => return Reason::Shed.into(),
-        Some(TooManyStreams::OfCaller) => return Reason::QuotaExceeded.into(),
-        None => {}
-    }
-    if error.is::<HeadersTooLarge>() {
-        return Reason::MessageTooLarge.into();
-    }
-    if error.is::<KeyMissing>() || error.is::<call::IdempotencyKeyError>() {
-        return Reason::IdempotencyKeyMissing.into();
-    }
-    if error.is::<call::TimeoutError>() {
-        return Fault::invalid(
-            "",
-            "the deadline's header must be digits, and a unit for grpc-timeout",
-        );
-    }
-    match error.downcast_ref::<Forbidden>() {
-        Some(Forbidden::Role) => return Reason::RoleRequired.into(),
-        Some(Forbidden::Service) => return Reason::ServiceRequired.into(),
-        None => {}
-    }
-    match error.downcast::<Panicked>() {
-        Ok(panicked) => Fault::internal(*panicked),
-        Err(error) => Fault::internal(error),
-    }
-}
-
-/// What the revocations leave of a token. One that is outdated is over like an expired one: its
-/// client refreshes both.
-fn of_revocation(error: RevocationError) -> Fault {
-    let reason = match error {
-        RevocationError::Revoked | RevocationError::Disabled => Reason::TokenRevoked,
-        RevocationError::Outdated => Reason::TokenExpired,
-        RevocationError::Unknown(_) => Reason::DbUnavailable,
-    };
-    Fault::new(reason).because(error)
 }
 
 /// A status in our words, whoever raised it. Of a foreign one's metadata only this is kept: which
@@ -128,16 +52,11 @@ fn is_ok(trailers: &HeaderMap) -> bool {
     trailers.get(Status::GRPC_STATUS).is_none_or(|code| code.as_bytes() == b"0")
 }
 
-/// The text of an error that cannot be kept whole.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Told(String);
-
 // === impl Rescue ===
 
 impl<S> Service<Request> for Rescue<S>
 where
-    S: Service<Request, Response = Response, Error = BoxError>,
+    S: Service<Request, Response = Response, Error = Raised>,
 {
     type Response = Response;
     type Error = Infallible;
@@ -170,7 +89,7 @@ pin_project! {
 
 impl<F> Future for RescueFuture<F>
 where
-    F: Future<Output = Result<Response, BoxError>>,
+    F: Future<Output = Result<Response, Raised>>,
 {
     type Output = Result<Response, Infallible>;
 
@@ -178,7 +97,7 @@ where
         let this = self.project();
         let mut response = match ready!(this.inner.poll(cx)) {
             Ok(response) => response,
-            Err(error) => Status::from(fault(error)).into_http(),
+            Err(raised) => Status::from(Fault::from(raised)).into_http(),
         };
         // What is not known, or is not begun, is told in headers alone.
         let raised = response.extensions_mut().remove::<Status>();
@@ -298,6 +217,7 @@ impl http_body::Body for RescueBody {
 
 #[cfg(test)]
 mod tests {
+    use fault::Reason;
     use futures_util::{FutureExt, stream};
     use http_body_util::{BodyExt, StreamBody};
 

@@ -21,7 +21,7 @@ use tonic::body::Body;
 use tower::Service;
 
 use crate::{
-    BoxError, Request, Response,
+    Raised, Request, Response,
     body::Keeping,
     places::{Place, Places},
 };
@@ -162,13 +162,13 @@ impl Drop for Share {
 
 impl<S> Service<Request> for Streams<S>
 where
-    S: Service<Request, Response = Response, Error = BoxError>,
+    S: Service<Request, Response = Response, Error = Raised>,
 {
     type Response = Response;
-    type Error = BoxError;
-    type Future = Either<StreamFuture<S::Future>, Ready<Result<Response, BoxError>>>;
+    type Error = Raised;
+    type Future = Either<StreamFuture<S::Future>, Ready<Result<Response, Raised>>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Raised>> {
         self.inner.poll_ready(cx)
     }
 
@@ -190,9 +190,9 @@ pin_project! {
 
 impl<F> Future for StreamFuture<F>
 where
-    F: Future<Output = Result<Response, BoxError>>,
+    F: Future<Output = Result<Response, Raised>>,
 {
-    type Output = Result<Response, BoxError>;
+    type Output = Result<Response, Raised>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();

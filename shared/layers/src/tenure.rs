@@ -11,13 +11,14 @@ use std::{
     time::Duration,
 };
 
+use fault::Fault;
 use futures_util::future::BoxFuture;
 use identity::{Error as TokenError, Person};
 use revocation::Error as RevocationError;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
-use crate::{BoxError, authenticate::Gate, body::End, rescue::fault};
+use crate::{Raised, authenticate::Gate, body::End};
 
 /// How much longer than what is known of revocations stays known it takes to look again, and the
 /// most that both may be together.
@@ -52,7 +53,7 @@ impl Tenure {
     }
 
     /// Waits until they may stay no longer, and says why.
-    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
+    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Raised> {
         loop {
             if let Some(asking) = self.asking.as_mut() {
                 let outcome = ready!(asking.as_mut().poll(cx));
@@ -95,7 +96,7 @@ fn unknown_max(known_max: Duration) -> Duration {
 
 impl End for Tenure {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
-        self.poll_over(cx).map(|over| fault(over).into())
+        self.poll_over(cx).map(|over| Fault::from(over).into())
     }
 }
 

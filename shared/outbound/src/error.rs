@@ -1,6 +1,6 @@
 //! Why a call that left, or was about to, brought nothing.
 
-use std::{error::Error as StdError, time::Duration};
+use std::time::Duration;
 
 use fault::{Cause, Fault, Reason};
 use tonic::{Code, Status};
@@ -99,14 +99,9 @@ impl Told {
     /// What `status` says. It is not kept itself: whoever logs a chain of causes leaves statuses
     /// out, which tell of their causes once more.
     pub(crate) fn of(status: &Status) -> Self {
-        let mut text = format!("{:?}: {}", status.code(), status.message());
-        let mut source = status.source();
-        while let Some(error) = source {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            source = error.source();
-        }
-        Self(text)
+        let said = format!("{:?}: {}", status.code(), status.message());
+        let cause = fault::chain(status);
+        Self(if cause.is_empty() { said } else { format!("{said}: {cause}") })
     }
 }
 

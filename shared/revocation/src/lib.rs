@@ -20,6 +20,8 @@ mod store;
 
 use std::sync::Arc;
 
+use fault::{Fault, Reason};
+
 pub use self::settings::Settings;
 pub use checked::{Mark, Revocations};
 pub use reader::ReadError;
@@ -39,4 +41,16 @@ pub enum Error {
     /// It cannot be known.
     #[error("revocations cannot be read")]
     Unknown(#[source] Arc<ReadError>),
+}
+
+impl From<Error> for Fault {
+    /// A token that is outdated is over like an expired one: its client refreshes both.
+    fn from(error: Error) -> Self {
+        let reason = match error {
+            Error::Revoked | Error::Disabled => Reason::TokenRevoked,
+            Error::Outdated => Reason::TokenExpired,
+            Error::Unknown(_) => Reason::DbUnavailable,
+        };
+        Self::new(reason).because(error)
+    }
 }

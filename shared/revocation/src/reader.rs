@@ -167,8 +167,7 @@ impl Reader {
         };
         let mut desk = self.desk();
         if let (Some((_at, error)), None) = (&failed, &desk.failed) {
-            let error = &**error as &dyn std::error::Error;
-            tracing::warn!(error, "the revocations cannot be read");
+            tracing::warn!(error = fault::chain(&**error), "the revocations cannot be read");
         }
         desk.failed = failed;
     }

@@ -137,6 +137,10 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
+    use fault::{Fault, Reason};
+
     use super::*;
 
     #[test]
@@ -175,5 +179,21 @@ mod tests {
     fn a_named_target_is_heard() {
         assert!(filter("info,h2=trace").unwrap().would_enable("h2::codec", &Level::TRACE));
         assert!(filter("loud").is_none());
+    }
+
+    /// As JSON tells of it: of an error that is a field no more than the outermost words.
+    #[test]
+    fn a_line_tells_of_an_error_with_what_is_behind_it() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let settings = Settings { filter: filter("info").unwrap(), format: Format::Json };
+        let out = move || writer.try_clone().unwrap();
+        tracing::subscriber::with_default(subscriber(&settings, out), || {
+            let error = Fault::new(Reason::DbUnavailable).because("no route");
+            tracing::warn!(error = fault::chain(&error), "sweeping failed");
+        });
+        let mut line = String::new();
+        reader.read_to_string(&mut line).unwrap();
+        let error = r#""error":"the database is unavailable: no route""#;
+        assert!(line.contains(error), "{line}");
     }
 }

@@ -58,6 +58,40 @@ async fn a_failing_call_writes_one_flat_line_and_a_quick_success_none() {
     }
 }
 
+/// What a log says with `message`, of an error with all that is behind it.
+fn error_of(stdout: &str, message: &str) -> String {
+    let line = lines(stdout).into_iter().find(|line| line["message"] == message);
+    let line = line.unwrap_or_else(|| panic!("{message:?} is not in {stdout}"));
+    line["error"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_had_are_told_of_with_what_is_behind_it() {
+    let serving = serving(&[("JWKS_URL", "http://127.0.0.1:1/keys")]).await;
+    let (status, _told) = serving.person("ada").json("GetProfile", &json!({})).await;
+    assert_eq!(status, 503);
+    let stdout = all(serving).await;
+    for message in ["token keys not fetched", "call failed"] {
+        let error = error_of(&stdout, message);
+        assert!(error.contains("the key server does not answer: "), "{error}");
+        assert!(error.contains("Connection refused"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_told_of_with_what_is_behind_it() {
+    let environment = Environment::of(super::NOWHERE).with_issuer();
+    let serving = Serving::start(&environment).await;
+    let (status, _told) = serving.person("ada").json("GetProfile", &json!({})).await;
+    assert_eq!(status, 503);
+    let stdout = all(serving).await;
+    for message in ["the revocations cannot be read", "call failed"] {
+        let error = error_of(&stdout, message);
+        assert!(error.contains("Connection refused"), "{message}: {error}");
+    }
+    assert!(!stdout.contains(super::CANARY), "{stdout}");
+}
+
 #[tokio::test]
 async fn the_emulators_setting_changes_nothing_but_a_warning() {
     let serving = serving(&[("FIREBASE_AUTH_EMULATOR_HOST", "127.0.0.1:9099")]).await;

@@ -1,6 +1,6 @@
 //! Crates: which floor they stand on, what they are called, what they are made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::{Member, Rust, Tree};
 
@@ -10,6 +10,9 @@ const NAMES_OF_NOTHING: [&str; 10] =
 
 /// The function that hosts the others in one process.
 const ALL: &str = "all";
+
+/// Dependencies that no Rust names, each for a reason that its manifest gives.
+const UNNAMED: [&str; 1] = ["protovalidate-buffa-protos"];
 
 /// A crate sees only what stands above it in the workspace's list of dependencies.
 pub(crate) fn dependencies_point_down(tree: &Tree) -> Vec<String> {
@@ -117,6 +120,39 @@ fn out_of_order(member: &Member) -> Vec<String> {
         last = Some(name);
     }
     faults
+}
+
+/// What is depended on is named where that kind of dependency is seen: whatever is built for nothing
+/// is built for as long as nobody notices.
+pub(crate) fn dependencies_are_used(tree: &Tree) -> Vec<String> {
+    let kinds =
+        [("dependencies", "src/"), ("dev-dependencies", ""), ("build-dependencies", "build.rs")];
+    let mut faults = Vec::new();
+    for member in tree.members() {
+        for (kind, place) in kinds {
+            let tables = member.dependencies_of(kind);
+            if tables.is_empty() {
+                continue;
+            }
+            let words = words(tree, &member.path, place);
+            let names = tables.into_iter().flat_map(|table| table.keys());
+            let unused = names.filter(|name| {
+                !words.contains(&name.replace('-', "_")) && !UNNAMED.contains(&name.as_str())
+            });
+            let told = |name| format!("{}: {name} of its {kind} is not used", member.path);
+            faults.extend(unused.map(told));
+        }
+    }
+    faults
+}
+
+/// The words of a crate's Rust, below `place` in it.
+fn words(tree: &Tree, member: &str, place: &str) -> BTreeSet<String> {
+    let place = format!("{member}/{place}");
+    let sources = tree.below(member, ".rs").filter(|(path, _)| path.starts_with(&place));
+    let code = sources.map(|(_, text)| Rust::read(text).code).collect::<Vec<_>>().join(" ");
+    let words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.map(str::to_owned).collect()
 }
 
 /// Whoever knows one function knows them all.

@@ -121,11 +121,15 @@ impl Member {
     /// Every table of dependencies, those of a platform and of a test included.
     pub(crate) fn dependencies(&self) -> Vec<&Table> {
         let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
+        kinds.into_iter().flat_map(|kind| self.dependencies_of(kind)).collect()
+    }
+
+    /// Those of one kind, for every platform.
+    pub(crate) fn dependencies_of(&self, kind: &str) -> Vec<&Table> {
         let targets = self.manifest.get("target").and_then(toml::Value::as_table);
         let targets = targets.into_iter().flat_map(Table::values).filter_map(toml::Value::as_table);
         let all = [&self.manifest].into_iter().chain(targets);
-        all.flat_map(|table| kinds.into_iter().filter_map(|kind| table.get(kind)?.as_table()))
-            .collect()
+        all.filter_map(|table| table.get(kind)?.as_table()).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! `cargo dev`, from its first line to its exit code.
 
-use std::{error::Error as _, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use tokio::{
     runtime::Builder,
@@ -42,7 +42,7 @@ pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
     runtime.shutdown_timeout(END_MAX);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(code(&error), &chain(&error)),
+        Err(error) => fail(code(&error), &fault::chain(&error)),
     }
 }
 
@@ -80,17 +80,6 @@ fn code(error: &Error) -> u8 {
         Error::Panicked(_) => EX_SOFTWARE,
         _ => EX_UNAVAILABLE,
     }
-}
-
-/// What went wrong, from the outside in.
-pub(crate) fn chain(error: &Error) -> String {
-    let mut told = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        told = format!("{told}: {cause}");
-        source = cause.source();
-    }
-    told
 }
 
 #[expect(clippy::print_stdout, reason = "the command's own words")]

@@ -90,7 +90,7 @@ impl Watched {
     fn tell(&mut self, replaced: Result<(), Error>) {
         let Err(error) = replaced else { return };
         let left = if self.child.is_running() { "what ran before runs on" } else { "nothing runs" };
-        progress(&format!("{}; {left}", crate::command::chain(&error)));
+        progress(&format!("{}; {left}", fault::chain(&error)));
     }
 
     async fn replace(&mut self) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use call::RequestId;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prost::Message;
@@ -12,7 +12,7 @@ use tonic::{Code, Status, body::Body};
 use tonic_types::pb;
 
 use super::{Codec, full};
-use crate::Response;
+use crate::{Response, message::framed};
 
 /// The flag of a stream's last message.
 const END_OF_STREAM: u8 = 2;
@@ -51,10 +51,7 @@ pub(super) fn end_of_stream(status: &Status, headers: HeaderMap, codec: Codec) -
     let (error, _http_status) = error(status);
     let text = serde_json::to_vec(&EndOfStream { error, metadata });
     let text = text.expect("strings are always JSON");
-    let mut message = BytesMut::with_capacity(text.len() + 5);
-    message.put_u8(END_OF_STREAM);
-    message.put_u32(u32::try_from(text.len()).unwrap_or(u32::MAX));
-    message.put(&*text);
+    let message = framed(END_OF_STREAM, &text);
     let content_type = match codec {
         Codec::Json => "application/connect+json",
         Codec::Proto => "application/connect+proto",

@@ -5,14 +5,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use fault::{Fault, Reason};
 use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use proto::JsonError;
 use tonic::{Status, body::Body};
 
-use crate::frames::Unfinished;
+use crate::{frames::Unfinished, message::framed};
 
 /// The client's deadline, in milliseconds.
 const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
@@ -67,12 +67,7 @@ impl TranslatedBody {
                 })?
                 .into(),
         };
-        let length = u32::try_from(message.len()).map_err(|_too_long| Reason::MessageTooLarge)?;
-        let mut frame = BytesMut::with_capacity(message.len() + 5);
-        frame.put_u8(0);
-        frame.put_u32(length);
-        frame.put(message);
-        Ok(Frame::data(frame.freeze()))
+        Ok(Frame::data(framed(0, &message)))
     }
 }
 

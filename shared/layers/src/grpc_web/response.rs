@@ -6,12 +6,13 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Frame;
 use tonic::{Status, body::Body};
 
 use super::Encoding;
+use crate::message::framed;
 
 /// The flag of the frame that holds the trailers.
 const TRAILERS: u8 = 0x80;
@@ -45,11 +46,7 @@ fn trailers_frame(trailers: &HeaderMap) -> Bytes {
             lines.extend_from_slice(part);
         }
     }
-    let mut frame = BytesMut::with_capacity(lines.len() + 5);
-    frame.put_u8(TRAILERS);
-    frame.put_u32(u32::try_from(lines.len()).unwrap_or(u32::MAX));
-    frame.put(lines);
-    frame.freeze()
+    framed(TRAILERS, &lines)
 }
 
 impl http_body::Body for Encoded {
