@@ -1,9 +1,8 @@
 //! Everything that serves: bound, running, drained.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, time::Duration};
 
 use clock::Clock;
-use database::Pool;
 use futures_util::future::join_all;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{

@@ -169,7 +169,7 @@ impl Provider {
                 if desk.kept.as_ref().is_some_and(|kept| kept.is_good(now)) {
                     tracing::warn!(
                         callee = callee.as_str(),
-                        error = &error as &dyn std::error::Error,
+                        error = fault::chain(&error),
                         "our token was not renewed"
                     );
                 }
