@@ -33,6 +33,9 @@ const BESIDE_OTHERS: Duration = Duration::from_millis(250);
 /// Our statements on a database, as Postgres sees them: the functions' login.
 const OURS: &str = "datname = current_database() and usename = 'mayfly_runtime'";
 
+/// Beside other tests a connection is made in more than the half second of production.
+const PATIENT: (&str, &str) = ("DB_WAIT_MS_MAX", "5000");
+
 /// A pool of the `user` function, on a database of its own.
 struct Bench {
     pool: Pool,
@@ -57,7 +60,7 @@ fn out_of_reach(why: &str) {
 
 impl Bench {
     async fn new() -> Self {
-        Self::with(&[]).await
+        Self::with(&[PATIENT]).await
     }
 
     async fn with(settings: &[(&str, &str)]) -> Self {

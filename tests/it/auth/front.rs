@@ -110,6 +110,11 @@ impl Held {
         (&mut self.came).await.unwrap();
     }
 
+    /// Waits until nobody waits for its answer any more.
+    pub(crate) async fn left(&mut self) {
+        self.go.closed().await;
+    }
+
     /// Lets it go on.
     pub(crate) fn goes(self) {
         drop(self.go);

@@ -9,7 +9,7 @@ use proto::auth::v1::{
     CreateApiClientRequest, DeleteApiClientRequest, GetRolesRequest, RotateApiClientSecretRequest,
     SetDisabledRequest, SetRolesRequest, WhoAmIRequest,
 };
-use sqlx::{Connection, raw_sql};
+use sqlx::{AssertSqlSafe, Connection, raw_sql};
 use tests::{App, AppBuilder, Person, keyed, told, until, world};
 use tokio::join;
 use tonic::{Code, Request, Status};
@@ -141,12 +141,13 @@ async fn a_call_that_waits_for_firebase_while_its_caller_is_disabled_changes_not
 
     enables(&root, &bob_id).await.unwrap();
     let (updates, dave) = (front.asked("accounts:update"), user());
-    let mut held = front.holds("accounts:lookup");
+    let (mut held, mut owner) = (front.holds("accounts:lookup"), app.owner().await);
     let bans = async {
         held.came().await;
         // At once: nobody waits for long to hear that there is such an account.
-        let is_disabled = "update mayfly.revocation set is_disabled = true";
-        app.sql(&format!("{is_disabled} where user_id = '{bob_id}'")).await;
+        let disable = "update mayfly.revocation set is_disabled = true where user_id =";
+        let disable = AssertSqlSafe(format!("{disable} '{bob_id}'"));
+        raw_sql(disable).execute(&mut owner).await.unwrap();
         held.goes();
     };
     let (disabled, ()) = join!(disables(&bob, &dave), bans);

@@ -17,7 +17,9 @@ use tokio::{
 };
 use tonic::{Code, Response, Status};
 
-use super::{Bench, Database, Dice, SOON, all_end_in_time, end_in_time, number, reads_ada, run};
+use super::{
+    Bench, Database, Dice, PATIENT, SOON, all_end_in_time, end_in_time, number, reads_ada, run,
+};
 
 /// The statements that are under way.
 const UNDER_WAY: &str = "state = 'active'";
@@ -102,8 +104,8 @@ async fn a_statement_ends_when_its_caller_leaves() {
 #[tokio::test]
 async fn a_statement_whose_cancel_is_lost_ends_by_itself() {
     // Nobody listens where the cancel would go.
-    let direct = [("DATABASE_DIRECT_URL", "postgres://mayfly_runtime@127.0.0.1:1/none")];
-    let bench = Bench::with(&direct).await;
+    let direct = ("DATABASE_DIRECT_URL", "postgres://mayfly_runtime@127.0.0.1:1/none");
+    let bench = Bench::with(&[direct, PATIENT]).await;
     let mut outlived = Vec::new();
     for _ in 0..3 {
         let impatient = run(&bench.pool, SLEEPS);
@@ -120,7 +122,7 @@ async fn a_statement_whose_cancel_is_not_answered_ends_by_itself() {
     let proxy = Proxy::open();
     let database = Database(world().new_database().await);
     let direct = proxy.url(&database.0);
-    let bench = Bench::on(database, &[("DATABASE_DIRECT_URL", &direct)]);
+    let bench = Bench::on(database, &[("DATABASE_DIRECT_URL", &direct), PATIENT]);
     let leave = async || {
         let impatient = || timeout(Duration::from_millis(100), run(&bench.pool, SLEEPS));
         for left in join_all((0..3).map(|_| impatient())).await {

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, advance, pause, resume, sleep, timeout},
 };
 
-use super::{Bench, Database, SOON, number, run, text};
+use super::{Bench, Database, PATIENT, SOON, number, run, text};
 
 /// How long the pool waits for the answer of a connection that may be dead.
 const PING_MAX: Duration = Duration::from_millis(250);
@@ -34,7 +34,7 @@ async fn pid(bench: &Bench) -> i64 {
 async fn behind(proxy: &Proxy) -> Bench {
     let database = Database(world().new_database().await);
     let url = proxy.url(&database.0);
-    Bench::on(database, &[("DATABASE_URL", &url)])
+    Bench::on(database, &[("DATABASE_URL", &url), PATIENT])
 }
 
 #[tokio::test]
@@ -144,13 +144,14 @@ async fn a_caller_who_leaves_while_connecting_leaves_the_connection_to_the_next(
 
 #[tokio::test]
 async fn a_caller_waits_for_a_connection_for_half_a_second() {
-    let bench = Bench::new().await;
+    let bench = Bench::with(&[]).await;
     let mut sleepers = JoinSet::new();
-    for _ in 0..10 {
+    // One after the other: each waits no longer for its own.
+    for taken in 1..=10 {
         let pool = bench.pool.clone();
         sleepers.spawn(async move { run(&pool, "select pg_sleep(20)").await });
+        bench.database.waits_for("it is taken", taken, "query like '%pg_sleep%'").await;
     }
-    bench.database.waits_for("all are taken", 10, "query like '%pg_sleep%'").await;
     let (start, wait) = (Instant::now(), Duration::from_millis(500));
     let callers = (0..50).map(async |_| {
         let error = run(&bench.pool, "select 1").await.unwrap_err();
@@ -174,9 +175,11 @@ async fn a_caller_waits_for_a_connection_for_half_a_second() {
 #[tokio::test]
 async fn a_slow_connection_does_not_make_the_database_down() {
     let proxy = Proxy::open();
-    let bench = behind(&proxy).await;
+    let database = Database(world().new_database().await);
+    let url = proxy.url(&database.0);
+    let bench = Bench::on(database, &[("DATABASE_URL", &url), ("DB_WAIT_MS_MAX", "1000")]);
     proxy.stall();
-    // It waits for 500 ms; connecting may take 2 s.
+    // It waits for a second; connecting may take two.
     run(&bench.pool, "select 1").await.unwrap_err();
     assert_eq!(bench.pool.state().standing, Standing::Up);
     proxy.reopen();

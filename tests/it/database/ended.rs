@@ -17,7 +17,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Bench, Database, SOON, run};
+use super::{Bench, Database, PATIENT, SOON, run};
 
 /// How the process behind a new connection ends.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +97,7 @@ fn farewell() -> Vec<u8> {
 async fn bench_behind(server: &Doomed) -> Bench {
     let database = Database(world().new_database().await);
     let url = server.url(&database.0);
-    let bench = Bench::on(database, &[("DATABASE_URL", &url), ("DB_WAIT_MS_MAX", "5000")]);
+    let bench = Bench::on(database, &[("DATABASE_URL", &url), PATIENT]);
     run(&bench.pool, "select 1").await.unwrap();
     bench
 }

@@ -17,7 +17,7 @@ use tokio::{
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{Bench, Database, SOON, number, run};
+use super::{Bench, Database, PATIENT, SOON, number, run};
 
 /// Two tables that refuse many things.
 const TABLES: &str = "
@@ -36,7 +36,7 @@ const CREATE: &str = "insert into mayfly_user.zebra (id) values (3)";
 const CREATE_AGAIN: &str = "insert into mayfly_user.zebra (id) values (1)";
 
 async fn bench(settings: &[(&str, &str)]) -> Bench {
-    let bench = Bench::with(settings).await;
+    let bench = Bench::with(&[&[PATIENT], settings].concat()).await;
     bench.database.sql(TABLES).await;
     bench
 }
@@ -58,7 +58,7 @@ fn tells(error: impl Into<Fault>, code: Code, reason: &str) {
 
 #[tokio::test]
 async fn every_refusal_has_its_code_and_gives_nothing_away() {
-    let bench = bench(&[("DB_STATEMENT_MS_MAX", "200")]).await;
+    let bench = bench(&[("DB_STATEMENT_MS_MAX", "2000")]).await;
     let refusals = [
         (CREATE_AGAIN, Code::AlreadyExists, "ALREADY_EXISTS"),
         (
@@ -185,7 +185,7 @@ async fn a_standby_is_no_database_to_watch() {
     let Some(primary) = Cluster::start().await else { return };
     let standby = primary.follower().await;
     let database = Database("mayfly".to_owned());
-    let bench = Bench::on(database, &[("DATABASE_URL", &standby.runtime_url())]);
+    let bench = Bench::on(database, &[("DATABASE_URL", &standby.runtime_url()), PATIENT]);
     run(&bench.pool, "select 1").await.unwrap();
     let epoch = "select mayfly.change_epoch()";
     tells(run(&bench.pool, epoch).await.unwrap_err(), Code::Unavailable, "DB_UNAVAILABLE");
@@ -196,7 +196,7 @@ async fn a_standby_is_no_database_to_watch() {
 
 #[tokio::test]
 async fn a_transaction_left_open_too_long_is_ended_and_told_as_an_outage() {
-    let bench = bench(&[("DB_STATEMENT_MS_MAX", "100")]).await;
+    let bench = bench(&[("DB_STATEMENT_MS_MAX", "1000")]).await;
     let database = &bench.database;
     let outcome: Result<(), _> = bench
         .pool

@@ -9,7 +9,7 @@ use tests::{App, AppBuilder, Person, Proxy, told, until, world};
 use tokio::{task::JoinSet, time::Instant};
 use tonic::{Code, Status, transport::Endpoint};
 
-use super::{Bench, Database, SOON, out_of_reach, reads_ada, run, warm_up};
+use super::{Bench, Database, PATIENT, SOON, out_of_reach, reads_ada, run, warm_up};
 
 /// An answer to a call that needs no database, or needs one that is known to be down.
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -191,7 +191,7 @@ async fn a_connect_that_never_came_to_the_server_costs_no_connection_that_did() 
         database.0,
         way.display()
     );
-    let bench = Bench::on(database, &[("DATABASE_URL", &url)]);
+    let bench = Bench::on(database, &[("DATABASE_URL", &url), PATIENT]);
     let two =
         || [run(&bench.pool, "select pg_sleep(0.2)"), run(&bench.pool, "select pg_sleep(0.2)")];
     for outcome in futures_util::future::join_all(two()).await {

@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection, Row};
 use tests::{Cluster, world};
 use tonic::{Code, Status};
 
-use super::{Bench, Database, out_of_reach, run};
+use super::{Bench, Database, PATIENT, out_of_reach, run};
 
 /// Where a table's rows lie; none if that is not on this machine, or not ours to see.
 #[expect(clippy::disallowed_methods, reason = "a test looks at the tables from outside")]
@@ -55,7 +55,7 @@ async fn a_server_that_is_about_to_stop_is_an_outage_for_who_comes_and_nothing_f
     let Some(mut cluster) = Cluster::start().await else { return };
     let database = Database(world().new_database().await);
     let (url, owner_url) = (cluster.runtime_url(), cluster.owner_url());
-    let bench = Bench::on(database, &[("DATABASE_URL", &url)]);
+    let bench = Bench::on(database, &[("DATABASE_URL", &url), PATIENT]);
     run(&bench.pool, "select 1").await.unwrap();
     // It stops when the last session has ended, and takes no new one.
     cluster.signal("TERM");
