@@ -263,6 +263,6 @@ async fn an_outage_of_firebase_is_not_held_against_whoever_signs_in_and_a_silenc
         answered = tries(&app, &email, PASSWORD) => panic!("{answered:?}"),
         () = held.came() => {}
     }
-    held.is_left().await;
+    held.left().await;
     assert_eq!(app.sql_count(COUNTED).await, 2);
 }

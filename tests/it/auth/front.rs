@@ -111,7 +111,7 @@ impl Held {
     }
 
     /// Waits until nobody waits for its answer any more.
-    pub(crate) async fn is_left(mut self) {
+    pub(crate) async fn left(&mut self) {
         self.go.closed().await;
     }
 
