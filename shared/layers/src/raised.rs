@@ -50,8 +50,9 @@ impl From<Raised> for Fault {
             Raised::Expired(Expired) => Reason::DeadlineExceeded,
             Raised::Cut(Cut) => Reason::Draining,
             Raised::HeadersTooLarge(HeadersTooLarge) => Reason::MessageTooLarge,
-            Raised::TooManyCalls(TooManyCalls) => Reason::Shed,
-            Raised::TooManyStreams(TooManyStreams::OfAll) => Reason::Shed,
+            Raised::TooManyCalls(TooManyCalls) | Raised::TooManyStreams(TooManyStreams::OfAll) => {
+                Reason::Shed
+            }
             Raised::TooManyStreams(TooManyStreams::OfCaller) => Reason::QuotaExceeded,
             Raised::KeyMissing(KeyMissing) | Raised::Key(_) => Reason::IdempotencyKeyMissing,
         };
