@@ -12,7 +12,7 @@ use issuer::Issuer;
 use proto::{
     auth::v1::{
         GetRolesRequest, ListSessionsRequest, RefreshTokenRequest, RevokeAllSessionsRequest,
-        SetDisabledRequest, SetRolesRequest,
+        RevokeAllSessionsResponse, SetDisabledRequest, SetRolesRequest,
     },
     user::v1::WatchProfilesRequest,
 };
@@ -21,7 +21,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 
 use super::{
-    account, front::Front, refusal, sessions::refresh, signed_in, tries, unauthenticated, with_role,
+    account, call, front::Front, refusal, sessions::refresh, signed_in, tries, unauthenticated,
+    with_role,
 };
 
 /// An app whose administrator asks by way of `front`.
@@ -150,6 +151,23 @@ async fn what_firebase_could_not_be_told_ends_here_at_once_and_there_later() {
     signed_in(&app, &account()).await;
     assert_eq!((app.sql_count(UNTOLD).await, events(&app, "sessions_revoked_later").await), (0, 1));
     world().issuer.refresh(&tokens.refresh_token).expect_err("Firebase was told");
+}
+
+#[tokio::test]
+async fn all_sessions_end_in_time_though_firebase_or_google_hangs() {
+    // It takes connections, and answers nothing.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let file = world().issuer.service_account(&url).unwrap();
+    for (name, value) in [("IDENTITY_TOOLKIT_URL", url), ("FIREBASE_SERVICE_ACCOUNT", file)] {
+        let app = App::builder().with(name, value).start().await;
+        let session = world().issuer.sign_up(&super::address(), super::PASSWORD).unwrap();
+        let call = call("RevokeAllSessions", &RevokeAllSessionsRequest {}, "4S");
+        let answer = call.token(Some(&session.id_token)).send(app.address).await;
+        assert!(!answer.message::<RevokeAllSessionsResponse>().revoked_at_issuer, "{name}");
+        assert_eq!(app.sql_count(UNTOLD).await, 1, "{name}");
+        assert_eq!(events(&app, "sessions_revoked_here").await, 1, "{name}");
+    }
 }
 
 #[tokio::test]
