@@ -407,12 +407,12 @@ impl Error {
         }
     }
 
-    /// Whether it is certain that Firebase has not done it.
+    /// Whether it is certain that Firebase has not done it. What says nothing of the thing itself may be
+    /// the answer to a second attempt, after a first that is still to be done.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
-            Self::Refused(_) => true,
-            Self::Unexpected { status, .. } => (400..500).contains(status),
-            Self::Unreachable(_) | Self::NoAdmin | Self::NoAccess(_) => !self.may_have_left(),
+            Self::Refused(refusal) => *refusal != Refusal::Throttled,
+            error => !error.may_have_left(),
         }
     }
 
