@@ -20,6 +20,9 @@ use crate::model::password::Policy;
 /// What Firebase says no with is kept to this much for the log.
 const WORD_CHARS_MAX: usize = 60;
 
+/// How often a revocation is tried once more that was not answered.
+const REVOKES_AGAIN_MAX: usize = 1;
+
 const UNAUTHORIZED: u16 = StatusCode::UNAUTHORIZED.as_u16();
 
 /// Where Firebase is, and who we are to it.
@@ -223,19 +226,27 @@ impl Toolkit {
     }
 
     /// Revokes the refresh tokens of an account from before a time, in seconds since 1970. Where those
-    /// of before a later one are revoked already, as by a password that was changed, it stays so.
+    /// of before a later one are revoked already, as by a password that was changed, it stays so; not
+    /// where that comes between the look and the update, which Firebase makes on no condition. So each
+    /// attempt looks first.
     pub(crate) async fn revoke(
         &self,
         call: &Call,
         user_id: &UserId,
         valid_since: i64,
     ) -> Result<(), Error> {
-        let account = self.administer(call, self.lookup(user_id)).await?.body;
-        if valid_since_of(&account)? >= valid_since {
-            return Ok(());
+        let mut repeats = 0..REVOKES_AGAIN_MAX;
+        loop {
+            let account = self.administer(call, self.lookup(user_id)).await?.body;
+            if valid_since_of(&account)? >= valid_since {
+                return Ok(());
+            }
+            let update = self.update(user_id, "validSince", valid_since.to_string());
+            match self.administer(call, update).await {
+                Err(Error::Unreachable(_)) if repeats.next().is_some() => {}
+                outcome => return outcome.map(drop),
+            }
         }
-        let update = self.update(user_id, "validSince", valid_since.to_string()).repeatable();
-        self.administer(call, update).await.map(drop)
     }
 
     /// Asks as an app does.

@@ -17,7 +17,10 @@ use proto::{
     user::v1::WatchProfilesRequest,
 };
 use tests::{App, AppBuilder, PROJECT, Person, told, until, world};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    join,
+    time::{Instant, sleep, timeout},
+};
 use tonic::{Code, Status};
 
 use super::{
@@ -225,6 +228,25 @@ async fn a_firebase_that_fails_once_is_asked_again() {
     assert!(ends_all(&ada).await);
     assert_eq!(app.sql_count(UNTOLD).await, 0);
     world().issuer.refresh(&tokens.refresh_token).expect_err("Firebase was told");
+}
+
+#[tokio::test]
+async fn what_ends_more_at_firebase_meanwhile_is_not_undone_by_another_attempt() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let (ada, tokens) = signed_in(&app, &account()).await;
+    front.answers("accounts:update", 503, 1);
+    let mut held = front.holds("accounts:update");
+    let ends_more = async {
+        held.came().await;
+        // A later second than that of what Firebase is told.
+        sleep(Duration::from_millis(1100)).await;
+        world().issuer.revoke(&tokens.user_id).unwrap();
+        held.goes();
+    };
+    let (is_told, ()) = join!(ends_all(&ada), ends_more);
+    assert!(is_told);
+    assert_eq!((front.asked("accounts:lookup"), front.asked("accounts:update")), (2, 1));
 }
 
 #[tokio::test]
