@@ -16,10 +16,13 @@ mod standing;
 mod throttles;
 mod tokens;
 
+use prost::Message;
 use proto::auth::v1::{SignInRequest, SignInResponse, Tokens};
 use serde_json::{Map, json};
 use tests::{App, Person, told, world};
 use tonic::{Code, Response, Status};
+
+use crate::wire::raw::{Call, frame};
 
 const PASSWORD: &str = "correct horse";
 
@@ -62,6 +65,12 @@ async fn signed_in(app: &App, email: &str) -> (Person, Tokens) {
 fn with_role(app: &App, name: &str, role: &str) -> Person {
     let claims = Map::from_iter([("roles".to_owned(), json!([role]))]);
     app.stranger(Some(&world().issuer.id_token(name, &claims)))
+}
+
+/// A call whose client leaves all of its time to the server, and does not give up a moment before.
+fn call(method: &str, message: &impl Message, timeout: &str) -> Call {
+    let path = format!("/mayfly.auth.v1.AuthService/{method}");
+    Call::grpc(&path, frame(message)).header("grpc-timeout", timeout)
 }
 
 /// What an error says, in short.

@@ -15,14 +15,20 @@ use proto::auth::v1::{
     SendPasswordResetRequest, SignInRequest,
 };
 use serde_json::{Map, json};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use tonic::{Request, Status};
 
-use crate::{App, Told, keyed, told, world};
+use crate::{App, AppBuilder, Told, keyed, told, world};
 
 /// How large the share of pairs in which one way takes longer is where neither tells: of fifty, almost
 /// three standard deviations about the half.
 const EVEN: RangeInclusive<f64> = 0.3..=0.7;
+
+/// How long each lane begins after the one before, so that none is in the way of the others.
+const LANES_APART: Duration = Duration::from_millis(50);
 
 /// How far the medians of the two ways may be apart.
 pub const APART_MAX: Duration = Duration::from_millis(5);
@@ -101,7 +107,7 @@ pub const ORACLES: [Oracle; 6] = [
     },
     Oracle {
         name: "SendPasswordReset: a known address, or an unknown one",
-        lanes: 10,
+        lanes: 25,
         told: [""; 2],
         prepare: |_app, calls| accounts(calls),
         ask: |app, way, name| {
@@ -113,7 +119,7 @@ pub const ORACLES: [Oracle; 6] = [
     },
     Oracle {
         name: "Register: an address that is taken, or a free one",
-        lanes: 10,
+        lanes: 25,
         told: [""; 2],
         prepare: |_app, calls| accounts(calls),
         ask: |app, way, name| {
@@ -155,7 +161,9 @@ impl Oracle {
         let names: &'static [String] = (self.prepare)(app, calls).await.leak();
         let mut lanes = JoinSet::new();
         for lane in 0..self.lanes {
+            let after = u32::try_from(lane).expect("a few lanes") * LANES_APART;
             lanes.spawn(async move {
+                sleep(after).await;
                 let mut took = Vec::new();
                 for call in (lane..calls).step_by(self.lanes) {
                     let name = &names[call % names.len()];
@@ -212,8 +220,8 @@ impl Compared {
 }
 
 /// An app for them, which takes a proxy's word on where a call comes from.
-pub async fn app() -> &'static App {
-    let app = App::builder().with("TRUSTED_PROXY", "fly").start().await;
+pub async fn app(builder: AppBuilder) -> &'static App {
+    let app = builder.with("TRUSTED_PROXY", "fly").start().await;
     Box::leak(Box::new(app))
 }
 

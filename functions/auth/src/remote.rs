@@ -1,31 +1,27 @@
 //! What is asked of Firebase: the Identity Toolkit and Secure Token REST surfaces.
 
 mod access;
+mod refusal;
 mod service_account;
-
-use std::time::Duration;
 
 use call::Call;
 use chassis::{Context, Own};
 use chrono::DateTime;
-use fault::{Fault, Reason};
 use http::{HeaderMap, StatusCode, header};
 use identity::{UserId, safe_url};
 use outbound::{Http, Request, Url};
 use serde_json::{Map, Value, json};
 use settings::{Need, Reader, Secret, Setting};
 
-use self::{
-    access::{Access, AccessError},
-    service_account::ServiceAccount,
-};
+pub(crate) use self::refusal::{Error, Refusal};
+use self::{access::Access, service_account::ServiceAccount};
 use crate::model::password::Policy;
 
 /// What Firebase says no with is kept to this much for the log.
 const WORD_CHARS_MAX: usize = 60;
 
-/// When to ask Firebase again that wants to be asked less, and does not say when.
-const THROTTLED_FOR: Duration = Duration::from_secs(30);
+/// How often a revocation is tried once more that was not answered.
+const REVOKES_AGAIN_MAX: usize = 1;
 
 const UNAUTHORIZED: u16 = StatusCode::UNAUTHORIZED.as_u16();
 
@@ -51,48 +47,6 @@ pub(crate) struct Toolkit {
     /// Where an administrator finds the project's accounts.
     project_path: String,
     admin: Option<Access>,
-}
-
-/// What Firebase answers no with, as far as it concerns whoever asked.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(crate) enum Refusal {
-    #[error("there is an account with the address")]
-    EmailExists,
-    #[error("the address is none")]
-    InvalidEmail,
-    #[error("the password is too weak")]
-    WeakPassword,
-    #[error("the credentials are wrong, or their account may not sign in")]
-    NoSignIn,
-    #[error(
-        "the password does not suffice: a second factor or a blocking function stands before it"
-    )]
-    NotAlone,
-    #[error("too much is asked from here, or of the account")]
-    Throttled,
-    #[error("the refresh token is none")]
-    InvalidRefreshToken,
-    #[error("the sign-in is over")]
-    SignInOver,
-    #[error("there is no such account")]
-    NoAccount,
-    #[error("the custom claims are too large")]
-    ClaimsTooLarge,
-}
-
-/// Why Firebase has not done what was asked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error("firebase cannot be asked")]
-    Unreachable(#[from] outbound::Error),
-    #[error("firebase answered {status} {word}, which says that it is set up otherwise")]
-    Unexpected { status: u16, word: String },
-    #[error("no service account is set")]
-    NoAdmin,
-    #[error("there is no access token")]
-    NoAccess(#[from] AccessError),
 }
 
 /// An account that was just made.
@@ -242,8 +196,7 @@ impl Toolkit {
 
     /// The custom claims of an account.
     pub(crate) async fn claims(&self, call: &Call, user_id: &UserId) -> Result<Claims, Error> {
-        let message = json!({"localId": [user_id.as_str()]});
-        let Said { body, said_time } = self.administer(call, "lookup", &message).await?;
+        let Said { body, said_time } = self.administer(call, self.lookup(user_id)).await?;
         Ok(Claims { claims: claims_of(&body)?, said_time })
     }
 
@@ -256,38 +209,44 @@ impl Toolkit {
         claims: Map<String, Value>,
     ) -> Result<Option<i64>, Error> {
         let claims = Value::Object(claims).to_string();
-        let message = json!({"localId": user_id.as_str(), "customAttributes": claims});
-        Ok(self.administer(call, "update", &message).await?.said_time)
+        let update = self.update(user_id, "customAttributes", claims).repeatable();
+        Ok(self.administer(call, update).await?.said_time)
     }
 
     /// Has nobody sign in as an account.
     pub(crate) async fn disable(&self, call: &Call, user_id: &UserId) -> Result<(), Error> {
-        let message = json!({"localId": user_id.as_str(), "disableUser": true});
-        self.administer(call, "update", &message).await.map(drop)
+        let update = self.update(user_id, "disableUser", true).repeatable();
+        self.administer(call, update).await.map(drop)
     }
 
     /// Lets them again.
     pub(crate) async fn enable(&self, call: &Call, user_id: &UserId) -> Result<(), Error> {
-        let message = json!({"localId": user_id.as_str(), "disableUser": false});
-        self.administer(call, "update", &message).await.map(drop)
+        let update = self.update(user_id, "disableUser", false).repeatable();
+        self.administer(call, update).await.map(drop)
     }
 
     /// Revokes the refresh tokens of an account from before a time, in seconds since 1970. Where those
-    /// of before a later one are revoked already, as by a password that was changed, it stays so.
+    /// of before a later one are revoked already, as by a password that was changed, it stays so; not
+    /// where that comes between the look and the update, which Firebase makes on no condition. So each
+    /// attempt looks first.
     pub(crate) async fn revoke(
         &self,
         call: &Call,
         user_id: &UserId,
         valid_since: i64,
     ) -> Result<(), Error> {
-        let message = json!({"localId": [user_id.as_str()]});
-        let account = self.administer(call, "lookup", &message).await?.body;
-        if valid_since_of(&account)? >= valid_since {
-            return Ok(());
+        let mut repeats = 0..REVOKES_AGAIN_MAX;
+        loop {
+            let account = self.administer(call, self.lookup(user_id)).await?.body;
+            if valid_since_of(&account)? >= valid_since {
+                return Ok(());
+            }
+            let update = self.update(user_id, "validSince", valid_since.to_string());
+            match self.administer(call, update).await {
+                Err(Error::Unreachable(_)) if repeats.next().is_some() => {}
+                outcome => return outcome.map(drop),
+            }
         }
-        let valid_since = valid_since.to_string();
-        let message = json!({"localId": user_id.as_str(), "validSince": valid_since});
-        self.administer(call, "update", &message).await.map(drop)
     }
 
     /// Asks as an app does.
@@ -296,12 +255,25 @@ impl Toolkit {
         Ok(self.send(call, &self.accounts, self.of_project(request)).await?.body)
     }
 
-    /// Asks as an administrator does. All of it may be asked again.
-    async fn administer(&self, call: &Call, what: &str, message: &Value) -> Result<Said, Error> {
+    /// What reads an account.
+    fn lookup(&self, user_id: &UserId) -> Request {
+        self.of_accounts("lookup", &json!({"localId": [user_id.as_str()]})).repeatable()
+    }
+
+    /// What sets one field of an account.
+    fn update(&self, user_id: &UserId, field: &str, value: impl Into<Value>) -> Request {
+        let value = value.into();
+        self.of_accounts("update", &json!({"localId": user_id.as_str(), field: value}))
+    }
+
+    fn of_accounts(&self, what: &str, message: &Value) -> Request {
+        Request::post(format!("{}/accounts:{what}", self.project_path)).json(message)
+    }
+
+    /// Asks as an administrator does.
+    async fn administer(&self, call: &Call, request: Request) -> Result<Said, Error> {
         let admin = self.admin.as_ref().ok_or(Error::NoAdmin)?;
         let bearer = admin.bearer(call).await?;
-        let path = format!("{}/accounts:{what}", self.project_path);
-        let request = Request::post(path).json(message).repeatable();
         let request = request.header(header::AUTHORIZATION, bearer.clone());
         let outcome = self.send(call, &self.accounts, request).await;
         if matches!(&outcome, Err(Error::Unexpected { status, .. }) if *status == UNAUTHORIZED) {
@@ -371,109 +343,6 @@ fn text(answer: &Value, name: &str) -> Result<String, Error> {
 /// An answer that does not hold what it must.
 fn senseless() -> Error {
     Error::Unexpected { status: 200, word: String::new() }
-}
-
-impl Refusal {
-    fn of(word: &str) -> Option<Self> {
-        Some(match word {
-            "EMAIL_EXISTS" => Self::EmailExists,
-            "INVALID_EMAIL" | "MISSING_EMAIL" => Self::InvalidEmail,
-            "WEAK_PASSWORD" | "PASSWORD_DOES_NOT_MEET_REQUIREMENTS" | "MISSING_PASSWORD" => {
-                Self::WeakPassword
-            }
-            "INVALID_LOGIN_CREDENTIALS" | "INVALID_PASSWORD" => Self::NoSignIn,
-            "BLOCKING_FUNCTION_ERROR_RESPONSE" => Self::NotAlone,
-            "TOO_MANY_ATTEMPTS_TRY_LATER" | "RESET_PASSWORD_EXCEED_LIMIT" => Self::Throttled,
-            "INVALID_REFRESH_TOKEN"
-            | "INVALID_GRANT_TYPE"
-            | "MISSING_REFRESH_TOKEN"
-            | "PROJECT_NUMBER_MISMATCH" => Self::InvalidRefreshToken,
-            "TOKEN_EXPIRED" => Self::SignInOver,
-            "EMAIL_NOT_FOUND" | "USER_NOT_FOUND" | "USER_DISABLED" => Self::NoAccount,
-            "CLAIMS_TOO_LARGE" => Self::ClaimsTooLarge,
-            _ => return None,
-        })
-    }
-}
-
-impl Error {
-    /// Whether Firebase has answered with what is no verdict on what it was asked: it fails, wants to be
-    /// asked less, or is set up otherwise.
-    pub(crate) fn is_no_verdict(&self) -> bool {
-        match self {
-            Self::Unexpected { .. } => true,
-            Self::Unreachable(error) => error.was_answered(),
-            Self::Refused(_) | Self::NoAdmin | Self::NoAccess(_) => false,
-        }
-    }
-
-    /// Whether it is certain that Firebase has not done it.
-    pub(crate) fn is_refusal(&self) -> bool {
-        match self {
-            Self::Refused(_) => true,
-            Self::Unexpected { status, .. } => (400..500).contains(status),
-            Self::Unreachable(_) | Self::NoAdmin | Self::NoAccess(_) => !self.may_have_left(),
-        }
-    }
-
-    /// Whether Firebase may have been asked, and with it may have done what it was asked for.
-    pub(crate) fn may_have_left(&self) -> bool {
-        match self {
-            Self::Refused(_) | Self::Unexpected { .. } => true,
-            Self::Unreachable(error) => error.may_have_left(),
-            // That comes before anything is asked.
-            Self::NoAdmin | Self::NoAccess(_) => false,
-        }
-    }
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Refused(refusal) => refusal.into(),
-            Error::Unreachable(error) | Error::NoAccess(AccessError::Unreachable(error)) => {
-                error.into()
-            }
-            // Trying again at once does not help: somebody has to look at the log.
-            Error::Unexpected { .. }
-            | Error::NoAccess(AccessError::Refused { .. } | AccessError::Unsigned(_)) => {
-                Self::new(Reason::DependencyUnavailable)
-                    .retry_in(Duration::from_secs(30))
-                    .because(error)
-            }
-            Error::NoAdmin => Self::new(Reason::FailedPrecondition).because(error),
-        }
-    }
-}
-
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Self {
-        let reason = match refusal {
-            Refusal::InvalidEmail => {
-                return Self::invalid("email", "is no address that mail can be sent to");
-            }
-            Refusal::WeakPassword => {
-                return Self::invalid("password", "is too weak for this project");
-            }
-            Refusal::ClaimsTooLarge => {
-                return Self::invalid(
-                    "roles",
-                    "are too long together: Firebase keeps 1,000 characters",
-                );
-            }
-            Refusal::Throttled => {
-                let fault = Self::new(Reason::DependencyUnavailable);
-                return fault.retry_in(THROTTLED_FOR).because(refusal);
-            }
-            Refusal::NoSignIn | Refusal::NotAlone | Refusal::EmailExists => {
-                Reason::CredentialsInvalid
-            }
-            Refusal::InvalidRefreshToken => Reason::TokenInvalid,
-            Refusal::SignInOver => Reason::TokenRevoked,
-            Refusal::NoAccount => Reason::NotFound,
-        };
-        Self::new(reason).because(refusal)
-    }
 }
 
 /// What the fuzzers call: what is made of an answer of Firebase, or the word it says no with. It is

@@ -8,7 +8,7 @@ use proto::auth::v1::{
 };
 use serde_json::Value;
 use tests::{App, told, until, world};
-use tokio::time::Instant;
+use tokio::{join, time::Instant};
 use tonic::{Code, Response, Status};
 
 use super::{PASSWORD, account, address, refusal, signed_in, tries, unauthenticated, with_role};
@@ -104,8 +104,8 @@ async fn a_wrong_password_and_an_unknown_account_answer_alike() {
 async fn a_password_is_reset_by_mail_alone_and_the_answer_tells_of_no_account() {
     let app = App::start().await;
     let (known, unknown) = (account(), address());
-    reset(&app, &known).await.unwrap();
-    reset(&app, &unknown).await.unwrap();
+    let (of_known, of_unknown) = join!(reset(&app, &known), reset(&app, &unknown));
+    of_known.and(of_unknown).unwrap();
     assert_eq!(mail(&known).await, ["PASSWORD_RESET"]);
     assert_eq!(mail(&unknown).await, [""; 0]);
 }

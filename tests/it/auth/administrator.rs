@@ -12,16 +12,20 @@ use issuer::Issuer;
 use proto::{
     auth::v1::{
         GetRolesRequest, ListSessionsRequest, RefreshTokenRequest, RevokeAllSessionsRequest,
-        SetDisabledRequest, SetRolesRequest,
+        RevokeAllSessionsResponse, SetDisabledRequest, SetRolesRequest,
     },
     user::v1::WatchProfilesRequest,
 };
 use tests::{App, AppBuilder, PROJECT, Person, told, until, world};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    join,
+    time::{Instant, sleep, timeout},
+};
 use tonic::{Code, Status};
 
 use super::{
-    account, front::Front, refusal, sessions::refresh, signed_in, tries, unauthenticated, with_role,
+    account, call, front::Front, refusal, sessions::refresh, signed_in, tries, unauthenticated,
+    with_role,
 };
 
 /// An app whose administrator asks by way of `front`.
@@ -153,6 +157,23 @@ async fn what_firebase_could_not_be_told_ends_here_at_once_and_there_later() {
 }
 
 #[tokio::test]
+async fn all_sessions_end_in_time_though_firebase_or_google_hangs() {
+    // It takes connections, and answers nothing.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let file = world().issuer.service_account(&url).unwrap();
+    for (name, value) in [("IDENTITY_TOOLKIT_URL", url), ("FIREBASE_SERVICE_ACCOUNT", file)] {
+        let app = App::builder().with(name, value).start().await;
+        let session = world().issuer.sign_up(&super::address(), super::PASSWORD).unwrap();
+        let call = call("RevokeAllSessions", &RevokeAllSessionsRequest {}, "4S");
+        let answer = call.token(Some(&session.id_token)).send(app.address).await;
+        assert!(!answer.message::<RevokeAllSessionsResponse>().revoked_at_issuer, "{name}");
+        assert_eq!(app.sql_count(UNTOLD).await, 1, "{name}");
+        assert_eq!(events(&app, "sessions_revoked_here").await, 1, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_sign_in_goes_well_though_firebase_cannot_be_told_of_another() {
     let front = Front::open().await;
     let app = behind(&front).start().await;
@@ -207,6 +228,25 @@ async fn a_firebase_that_fails_once_is_asked_again() {
     assert!(ends_all(&ada).await);
     assert_eq!(app.sql_count(UNTOLD).await, 0);
     world().issuer.refresh(&tokens.refresh_token).expect_err("Firebase was told");
+}
+
+#[tokio::test]
+async fn what_ends_more_at_firebase_meanwhile_is_not_undone_by_another_attempt() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let (ada, tokens) = signed_in(&app, &account()).await;
+    front.answers("accounts:update", 503, 1);
+    let mut held = front.holds("accounts:update");
+    let ends_more = async {
+        held.came().await;
+        // A later second than that of what Firebase is told.
+        sleep(Duration::from_millis(1100)).await;
+        world().issuer.revoke(&tokens.user_id).unwrap();
+        held.goes();
+    };
+    let (is_told, ()) = join!(ends_all(&ada), ends_more);
+    assert!(is_told);
+    assert_eq!((front.asked("accounts:lookup"), front.asked("accounts:update")), (2, 1));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -13,7 +14,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tests::world;
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{net::TcpListener, sync::oneshot, time::sleep};
 use tokio_util::task::TaskTracker;
 
 /// A way to the issuer of the tests.
@@ -48,6 +49,8 @@ struct Told {
     /// What paths that end so are answered with, and how often still.
     answers: Mutex<Option<(&'static str, Word, usize)>>,
     holds: Mutex<Option<Holder>>,
+    /// What takes longer where it goes well, and by how much.
+    lingers: Mutex<(&'static [&'static str], Duration)>,
 }
 
 impl Front {
@@ -55,7 +58,8 @@ impl Front {
         let told = Arc::<Told>::default();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().fallback(pass).with_state(Arc::clone(&told));
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+        let router = Router::new().fallback(pass).with_state((Arc::clone(&told), client));
         TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
         Self { address, told }
     }
@@ -98,6 +102,11 @@ impl Front {
         Held { came, go }
     }
 
+    /// Has requests for paths that end so take longer where they go well.
+    pub(crate) fn lingers(&self, ends: &'static [&'static str], by: Duration) {
+        *self.told.lingers.lock().unwrap() = (ends, by);
+    }
+
     /// How often a path that ends so was asked for.
     pub(crate) fn asked(&self, end: &str) -> usize {
         self.told.asked.lock().unwrap().iter().filter(|path| path.ends_with(end)).count()
@@ -129,6 +138,13 @@ impl Told {
         let _gone = go.await;
     }
 
+    async fn linger(&self, path: &str) {
+        let (ends, by) = *self.lingers.lock().unwrap();
+        if ends.iter().any(|end| path.ends_with(end)) {
+            sleep(by).await;
+        }
+    }
+
     fn answer(&self, path: &str) -> Option<Word> {
         let mut answers = self.answers.lock().unwrap();
         let (end, word, times) = answers.as_mut()?;
@@ -141,7 +157,7 @@ impl Told {
 }
 
 async fn pass(
-    State(told): State<Arc<Told>>,
+    State((told, client)): State<(Arc<Told>, reqwest::Client)>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -153,7 +169,6 @@ async fn pass(
     if let Some(Word { status, body }) = told.answer(uri.path()) {
         return (status, kind, body);
     }
-    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
     let mut request = client.request(method, format!("http://{}{uri}", world().issuer_address));
     request = request.body(body);
     // The host as well: assertions are for where they are shown.
@@ -163,5 +178,8 @@ async fn pass(
         }
     }
     let answer = request.send().await.unwrap();
+    if answer.status().is_success() {
+        told.linger(uri.path()).await;
+    }
     (answer.status(), kind, answer.bytes().await.unwrap())
 }

@@ -121,6 +121,27 @@ async fn the_secret_before_is_good_for_its_grace_and_no_longer() {
 }
 
 #[tokio::test]
+async fn a_secret_without_grace_is_over_where_the_clock_is_behind_as_well() {
+    let app = App::start().await;
+    let clock = Clock::at(Clock::system().unix_secs() - 20);
+    let behind = App::builder().database(&app.database).clock(clock).start().await;
+    let admin = with_role(&app, "root-admin", "admin");
+    let (id, leaked) = create(&app).await;
+    let of_leaked = exchange(&app, &id, &leaked).await.unwrap().access_token;
+
+    let request = RotateApiClientSecretRequest { api_client_id: id.clone(), grace_period: None };
+    let answer = admin.auth().rotate_api_client_secret(keyed(request)).await.unwrap().into_inner();
+    assert_eq!(answer.api_client.unwrap().previous_secret_expire_time, None);
+
+    for machine in [&app, &behind] {
+        let refused = refusal(exchange(machine, &id, &leaked).await);
+        assert_eq!(refused, unauthenticated("CREDENTIALS_INVALID"));
+        assert_eq!(validate(machine, &of_leaked).await, ValidateTokenResponse::default());
+        exchange(machine, &id, &answer.client_secret).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_token_ends_with_the_secret_that_it_was_had_by() {
     let clock = Clock::at(Clock::system().unix_secs());
     let app = App::builder().clock(clock.clone()).start().await;

@@ -194,3 +194,21 @@ async fn what_firebase_refuses_is_over_at_once() {
     assert_eq!(refusal(gives(&root, &carol, "editor").await).0, Code::InvalidArgument);
     gives(&root, &carol, "editor").await.unwrap();
 }
+
+/// Firebase says no, and nobody else gives the person roles for as long as they may have these.
+async fn is_under_way(root: &Person, user_id: &str) {
+    assert_eq!(refusal(gives(root, user_id, "editor").await).0, Code::Unavailable);
+    let refused = refusal(gives(root, user_id, "editor").await);
+    assert_eq!(refused, (Code::Aborted, "CONFLICT".to_owned()));
+}
+
+#[tokio::test]
+async fn what_may_be_the_answer_to_a_second_attempt_alone_ends_nothing_at_once() {
+    let front = Front::open().await;
+    let app = behind(&front).start().await;
+    let root = with_role(&app, "root-admin", "admin");
+    front.answers("accounts:update", 401, 1);
+    is_under_way(&root, &user()).await;
+    front.refuses("accounts:update", "TOO_MANY_ATTEMPTS_TRY_LATER");
+    is_under_way(&root, &user()).await;
+}

@@ -12,10 +12,10 @@ use proto::auth::v1::{
 use sqlx::{AssertSqlSafe, Connection, raw_sql};
 use tests::{App, AppBuilder, Person, keyed, told, until, world};
 use tokio::join;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
 use super::{
-    PASSWORD, account, address, front::Front, refusal, signed_in, unauthenticated, with_role,
+    PASSWORD, account, address, call, front::Front, refusal, signed_in, unauthenticated, with_role,
 };
 
 /// An app whose administrator asks by way of `front`.
@@ -303,11 +303,11 @@ async fn whoever_is_disabled_is_out_though_firebase_does_not_answer() {
     let url = format!("http://{}", silent.local_addr().unwrap());
     let app = App::builder().with("IDENTITY_TOOLKIT_URL", url).start().await;
     let root = with_role(&app, "root-admin", "admin");
-    let mut request = Request::new(SetDisabledRequest { user_id: user(), disabled: true });
-    let user_id = request.get_ref().user_id.clone();
-    request.set_timeout(Duration::from_secs(5));
-    root.auth().set_disabled(request).await.unwrap_err();
-    assert!(is_disabled_here(&app, &user_id).await);
+    let message = SetDisabledRequest { user_id: user(), disabled: true };
+    let call = call("SetDisabled", &message, "5S").token(root.token.as_deref());
+    let told = call.send(app.address).await.told();
+    assert_eq!((told.code, &*told.reason), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    assert!(is_disabled_here(&app, &message.user_id).await);
 }
 
 #[tokio::test]

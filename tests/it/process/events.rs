@@ -78,10 +78,11 @@ impl Scene {
         let taken = self.account("taken");
         let free = "events-free@example.com".to_owned();
         self.secrets.push(free.clone());
-        for email in [free, taken.clone()] {
+        let registers = [free, taken.clone()].map(async |email| {
             let request = RegisterRequest { email, password: PASSWORD.to_owned() };
             self.stranger().auth().register(request).await.unwrap();
-        }
+        });
+        join_all(registers).await;
         let request = RegisterRequest {
             email: "events-weak@example.com".to_owned(),
             password: "hunter2-canary-weak".to_owned(),

@@ -7,7 +7,7 @@
 use std::{num::NonZero, process::ExitCode};
 
 use tests::{
-    numbers,
+    App, numbers,
     oracles::{APART_MAX, ORACLES, app},
 };
 use tokio::runtime::Builder;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     }
     let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let told = runtime.block_on(async {
-        let app = app().await;
+        let app = app(App::builder()).await;
         let mut told = Vec::new();
         for oracle in &ORACLES {
             let compared = oracle.compare(app, calls.get()).await;

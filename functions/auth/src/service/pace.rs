@@ -4,23 +4,31 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Answers are given at multiples of this: longer than what differs between them, on a good day.
-const STEP: Duration = Duration::from_millis(500);
+/// A step that is longer than what differs where Firebase does the same for both, on a good day.
+pub(super) const SHORT: Duration = Duration::from_millis(500);
 
-/// When a call began that must not tell by its time.
+/// The same where it does more for one of them, as making an account or sending a message. Nobody waits
+/// for such an answer often.
+pub(super) const LONG: Duration = Duration::from_secs(2);
+
+/// When a call began that must not tell by its time, and of which times its answer is given at a
+/// multiple.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace(Instant);
+pub(super) struct Pace {
+    began: Instant,
+    step: Duration,
+}
 
 impl Pace {
     /// It begins now.
-    pub(super) fn begin() -> Self {
-        Self(Instant::now())
+    pub(super) fn begin(step: Duration) -> Self {
+        Self { began: Instant::now(), step }
     }
 
     /// Waits until the next even time.
     pub(super) async fn end(self) {
-        let steps = self.0.elapsed().as_millis() / STEP.as_millis() + 1;
+        let steps = self.began.elapsed().as_millis() / self.step.as_millis() + 1;
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
-        sleep_until(self.0 + STEP.saturating_mul(steps)).await;
+        sleep_until(self.began + self.step.saturating_mul(steps)).await;
     }
 }

@@ -13,7 +13,10 @@ use proto::auth::v1::{
 use tokio::time::Instant;
 use tonic::{Code, Request, Response};
 
-use super::{Answer, AuthService, Event, What, pace::Pace};
+use super::{
+    Answer, AuthService, Event, What,
+    pace::{self, Pace},
+};
 use crate::{
     model::{
         self, Session,
@@ -49,7 +52,7 @@ impl AuthService {
     async fn register(&self, call: &Call, (email, password): (&str, &str)) -> Result<(), Fault> {
         let subjects = self.subjects(call, (Kind::Mail, email)).await?;
         self.begin(call, &subjects, What::RegisterBegun).await?;
-        let pace = Pace::begin();
+        let pace = Pace::begin(pace::LONG);
         let outcome = self.make_account(call, (email, password), &subjects).await;
         pace.end().await;
         outcome
@@ -116,7 +119,7 @@ impl AuthService {
         let subjects = self.subjects(&call, (Kind::Account, &email)).await?;
 
         self.begin(&call, &subjects, What::SignInBegun).await?;
-        let pace = Pace::begin();
+        let pace = Pace::begin(pace::SHORT);
         let outcome = match self.toolkit.sign_in(&call, &email, &password).await {
             Ok(signed_in) => self.kept(&call, &subjects, (signed_in, device_name)).await,
             Err(Error::Refused(refusal)) => {
@@ -284,7 +287,7 @@ impl AuthService {
         let subjects = self.subjects(&call, (Kind::Mail, &email)).await?;
 
         self.begin(&call, &subjects, What::PasswordResetBegun).await?;
-        let pace = Pace::begin();
+        let pace = Pace::begin(pace::LONG);
         let outcome = self.reset_password(&call, &email, &subjects).await;
         pace.end().await;
 
