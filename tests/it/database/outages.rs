@@ -253,6 +253,8 @@ async fn who_finds_no_connection_is_told_so_in_time_and_the_rest_ends_by_its_dea
     let app = App::builder().with("DB_WAIT_MS_MAX", wait).start().await;
     let database = Database(app.database.clone());
     database.make_profile("ada").await;
+    // What is waited for is a connection that others hold, not one that is being made.
+    warm_up(&app, &database, 10).await;
     let lock = database.lock_profiles().await;
 
     let calls = all_read_ada(&app, 100);
