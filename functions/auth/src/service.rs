@@ -22,6 +22,7 @@ use proto::auth::v1::{
 };
 use tonic::{Request, Response, Status, async_trait};
 
+use self::pace::Places;
 use crate::{
     Settings,
     model::event::{Event, What},
@@ -34,12 +35,14 @@ use crate::{
 pub struct AuthService {
     context: Context,
     toolkit: Toolkit,
+    /// Of calls that strangers make and that take long.
+    places: Places,
 }
 
 /// The function's service, for the chassis.
 pub fn service(context: Context, settings: Settings) -> AuthServiceServer<AuthService> {
     let toolkit = Toolkit::new(settings, &context);
-    AuthServiceServer::new(AuthService { context, toolkit })
+    AuthServiceServer::new(AuthService { context, toolkit, places: Places::new() })
 }
 
 impl AuthService {

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use clock::Clock;
+use futures_util::future::join_all;
 use proto::auth::v1::{
     CreateApiClientRequest, ExchangeApiKeyRequest, RefreshTokenRequest, RegisterRequest,
-    SendPasswordResetRequest,
+    SendPasswordResetRequest, WhoAmIRequest,
 };
 use tests::{App, keyed, told};
+use tokio::time::sleep;
 use tonic::{Code, Request, Status};
 
 use super::{PASSWORD, account, address, refusal, sign_in, unauthenticated, with_role};
@@ -178,4 +180,33 @@ async fn one_address_has_no_messages_sent_and_no_accounts_made_without_end() {
     reset("192.0.2.2").await.unwrap();
     clock.advance(WAIT);
     register("192.0.2.1").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_who_wait_for_a_message_leave_places_to_everybody_else() {
+    let app = App::builder()
+        .with("TRUSTED_PROXY", "fly")
+        .with("MAX_IN_FLIGHT", "160")
+        .with("DB_WAIT_MS_MAX", "60000");
+    let app = app.start().await;
+    let resets = async |number: usize| {
+        let message = SendPasswordResetRequest { email: address() };
+        let request = from(&format!("192.0.2.{number}"), message);
+        app.stranger(None).auth().send_password_reset(request).await.map(drop)
+    };
+    let asked = join_all((0..200).map(resets));
+    let ada = async {
+        sleep(Duration::from_secs(1)).await;
+        app.person("ada").auth().who_am_i(WhoAmIRequest {}).await
+    };
+    let (told, ada) = tokio::join!(asked, ada);
+    ada.expect("there is a place for others");
+
+    let shed: Vec<_> =
+        told.into_iter().filter_map(Result::err).map(|error| tests::told(&error)).collect();
+    assert!(!shed.is_empty(), "128 of 200 have a place at a time");
+    for told in shed {
+        assert_eq!((told.code, &*told.reason), (Code::Unavailable, "SHED"));
+    }
+    resets(201).await.expect("the places are free again");
 }

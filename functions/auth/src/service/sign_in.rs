@@ -41,9 +41,13 @@ impl AuthService {
     ) -> Answer<RegisterResponse> {
         let (call, RegisterRequest { email, password }) = anyone(request)?;
         let call = call.until(Instant::now() + REGISTER_MAX);
+        let place = self.places.enter()?;
 
         let (service, own) = (self.clone(), call.clone());
-        let register = async move { service.register(&own, (&email, &password)).await };
+        let register = async move {
+            let _place = place;
+            service.register(&own, (&email, &password)).await
+        };
         self.context.tasks.finish(&call, register).await?;
 
         Ok(Response::new(RegisterResponse {}))
@@ -284,6 +288,7 @@ impl AuthService {
         request: Request<SendPasswordResetRequest>,
     ) -> Answer<SendPasswordResetResponse> {
         let (call, SendPasswordResetRequest { email }) = anyone(request)?;
+        let _place = self.places.enter()?;
         let subjects = self.subjects(&call, (Kind::Mail, &email)).await?;
 
         self.begin(&call, &subjects, What::PasswordResetBegun).await?;
