@@ -189,8 +189,15 @@ async fn a_key_is_one_persons_for_one_method() {
     assert_eq!((bobs.get_ref().user_id.as_str(), update.get_ref().bio.as_str()), ("bob", "Counts"));
     assert_eq!(app.sql_count(ANSWERS).await, 3);
     // Each goes on being answered as it was, whatever has changed since.
-    let again = creates(&ada, "Ada", "k").await.unwrap();
-    assert_eq!((again.get_ref(), is_replayed(&again)), (adas.get_ref(), true));
+    let other = updates(&ada, "Counts", "l").await.unwrap();
+    for (first, again) in [
+        (&adas, creates(&ada, "Ada", "k").await.unwrap()),
+        (&bobs, creates(&bob, "Bob", "k").await.unwrap()),
+        (&update, updates(&ada, "Counts", "k").await.unwrap()),
+        (&other, updates(&ada, "Counts", "l").await.unwrap()),
+    ] {
+        assert_eq!((again.get_ref(), is_replayed(&again)), (first.get_ref(), true));
+    }
 }
 
 #[tokio::test]

@@ -82,3 +82,34 @@ impl Identity {
 fn hash(bytes: &[u8]) -> Vec<u8> {
     digest(&SHA256, bytes).as_ref().to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::metadata::MetadataMap;
+
+    use super::*;
+
+    fn identity([caller, rpc, key]: [&'static str; 3], request: &str) -> Identity {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(IdempotencyKey::HEADER, key.parse().unwrap());
+        let headers = metadata.into_headers();
+        Identity {
+            caller: caller.to_owned(),
+            rpc,
+            key_hash: hash(key.as_bytes()),
+            request_hash: hash(request.as_bytes()),
+            key: IdempotencyKey::of(&headers).unwrap().unwrap(),
+        }
+    }
+
+    #[test]
+    fn an_answer_is_opened_by_the_very_call_that_has_sealed_it() {
+        let sealed = identity(["ada", "/a", "k"], "x").seal(b"answer").unwrap();
+        let opened = |of, request| identity(of, request).open(&sealed).ok();
+        assert_eq!(opened(["ada", "/a", "k"], "x").unwrap(), b"answer");
+        for other in [["bob", "/a", "k"], ["ada", "/b", "k"], ["ada", "/a", "l"]] {
+            assert_eq!(opened(other, "x"), None, "{other:?}");
+        }
+        assert_eq!(opened(["ada", "/a", "k"], "y"), None);
+    }
+}

@@ -22,20 +22,24 @@ fn billing() -> CreateApiClientRequest {
 }
 
 /// A new client's id and secret.
-async fn create(app: &App) -> (String, String) {
+pub(super) async fn create(app: &App) -> (String, String) {
     let admin = with_role(app, "root-admin", "admin");
     let answer = admin.auth().create_api_client(keyed(billing())).await.unwrap().into_inner();
     let CreateApiClientResponse { api_client, client_secret } = answer;
     (api_client.unwrap().api_client_id, client_secret)
 }
 
-async fn exchange(app: &App, id: &str, secret: &str) -> Result<ExchangeApiKeyResponse, Status> {
+pub(super) async fn exchange(
+    app: &App,
+    id: &str,
+    secret: &str,
+) -> Result<ExchangeApiKeyResponse, Status> {
     let request =
         ExchangeApiKeyRequest { api_client_id: id.to_owned(), client_secret: secret.to_owned() };
     app.stranger(None).auth().exchange_api_key(request).await.map(Response::into_inner)
 }
 
-async fn validate(app: &App, token: &str) -> ValidateTokenResponse {
+pub(super) async fn validate(app: &App, token: &str) -> ValidateTokenResponse {
     let asker = with_role(app, "machine", "introspector");
     let request = ValidateTokenRequest { token: token.to_owned() };
     asker.auth().validate_token(request).await.unwrap().into_inner()
@@ -174,6 +178,21 @@ async fn a_token_ends_with_the_secret_that_it_was_had_by() {
         assert_eq!(validate(&app, token).await, ValidateTokenResponse::default());
     }
     assert!(validate(&app, &of_third).await.active);
+}
+
+#[tokio::test]
+async fn what_is_done_to_one_client_is_done_to_no_other() {
+    let app = App::start().await;
+    let admin = with_role(&app, "root-admin", "admin");
+    let ((one, _), (other, secret)) = (create(&app).await, create(&app).await);
+    let (api_client_id, grace_period) = (one.clone(), None);
+    let rotate = RotateApiClientSecretRequest { api_client_id, grace_period };
+    let rotated = admin.auth().rotate_api_client_secret(keyed(rotate)).await.unwrap();
+    assert_eq!(rotated.into_inner().api_client.unwrap().api_client_id, one);
+    exchange(&app, &other, &secret).await.unwrap();
+    let delete = DeleteApiClientRequest { api_client_id: one };
+    admin.auth().delete_api_client(keyed(delete)).await.unwrap();
+    exchange(&app, &other, &secret).await.unwrap();
 }
 
 #[tokio::test]

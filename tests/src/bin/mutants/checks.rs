@@ -19,11 +19,13 @@ enum Without {
     Never,
     /// Another text.
     Text(&'static str),
+    /// Another text, wherever it stands.
+    Everywhere(&'static str),
     /// Nothing, where what follows begins so.
     Before(&'static str),
 }
 
-use Without::{Before, Never, Text};
+use Without::{Before, Everywhere, Never, Text};
 
 const AUTHENTICATE: &str = "shared/layers/src/authenticate.rs";
 const TOKEN: &str = "shared/identity/src/token.rs";
@@ -36,6 +38,10 @@ const PAGE: &str = "shared/page/src/lib.rs";
 const CURSOR: &str = "shared/changes/src/cursor.rs";
 const ANSWER: &str = "shared/database/src/answer.rs";
 const STAND: &str = "functions/auth/src/service/standing.rs";
+const TOKENS: &str = "functions/auth/src/service/tokens.rs";
+const SIGN_IN: &str = "functions/auth/src/service/sign_in.rs";
+const TENURE: &str = "shared/layers/src/tenure.rs";
+const API_CLIENT: &str = "functions/auth/src/model/api_client.rs";
 const ROLES: &str = "functions/auth/src/service/roles.rs";
 const SESSIONS: &str = "functions/auth/src/service/sessions.rs";
 const API_CLIENTS: &str = "functions/auth/src/service/api_clients.rs";
@@ -52,6 +58,9 @@ pub(crate) const CHECKS: &[Check] = &[
     of(AUTHENTICATE, "if callers.contains(", Text("if !callers.is_empty() || callers.contains(")),
     of(AUTHENTICATE, "has_one(&person, any_of)?;", Text("")),
     of(AUTHENTICATE, "is_one(&name, callers)?;", Text("")),
+    // Who may stay.
+    of(TENURE, "if self.gate.verifier.time_left(", Never),
+    of(TENURE, "revocations.check(&person).await", Text("Ok(())")),
     // Where a token comes from, and how it is written.
     of(BEARER, "if values.next().is_some()", Never),
     of(BEARER, "if !scheme.eq_ignore_ascii_case(\"bearer\")", Never),
@@ -93,6 +102,8 @@ pub(crate) const CHECKS: &[Check] = &[
     of(TOKEN, "if rules.expired(expire, now)", Never),
     // What a function's own token says.
     of(SERVICE, "if OF_PERSONS.iter().any(", Never),
+    of(SERVICE, "expire <= issue || ", Text("")),
+    of(SERVICE, "app.strip_prefix(prefix)?.strip_prefix('-')?", Text("app.rsplit('-').next()?")),
     of(SERVICE, " || expire.saturating_sub(issue) > LIFE_SECS_MAX", Text("")),
     of(SERVICE, "if rules.expired(expire, now)", Never),
     of("shared/identity/src/verifier.rs", "if visit.callee.as_str() != callee", Never),
@@ -119,11 +130,26 @@ pub(crate) const CHECKS: &[Check] = &[
         "store::lock_person(tx, id).await?;",
         Text("let _id = id;"),
     ),
+    // What nobody does to themselves.
+    of(STAND, "model::is_another(&call.user_id, &of)?;", Text("")),
+    of(ROLES, "model::keeps_admin(&call.user_id, &of, &roles)?;", Text("")),
+    // Whose sign-in is kept, and goes on.
+    of(SIGN_IN, "store::lock_person(&tx, &person.user_id).await?;", Text("")),
+    of(SIGN_IN, "Some(revocation::Error::Disabled) => return Ok(false),", Text("")),
+    of(SIGN_IN, "Some(revocation::Error::Revoked) => return Err(over_already()),", Text("")),
+    of(SIGN_IN, "if self.is_over(", Never),
+    of(SIGN_IN, "is_refused || ", Text("")),
+    // Which secret and which token of a machine is good.
+    of(API_CLIENTS, "api_client::of_secret(client, &client_secret, self.now())", Text("client")),
+    of(API_CLIENT, " && now < client.previous_expire_time", Text("")),
+    of(API_CLIENT, " && now < self.previous_expire_time", Text("")),
+    of(API_CLIENT, " && now_secs < expires", Text("")),
     of(
-        "functions/auth/src/service/tokens.rs",
-        "|client| client.takes(",
-        Text("|client| !client.id.is_empty() || client.takes("),
+        TOKENS,
+        "self.context.revocations.check(&person).await",
+        Text("Ok::<(), revocation::Error>(())"),
     ),
+    of(TOKENS, "|client| client.takes(", Text("|client| !client.id.is_empty() || client.takes(")),
     // What page tokens and cursors are bound to.
     of(TICKET, "hmac::verify(&self.key, &self.signed(&content), &tag).ok()?;", Text("")),
     of(
@@ -146,6 +172,10 @@ pub(crate) const CHECKS: &[Check] = &[
     of(ANSWER, "rpc: method.path", Text("rpc: \"\"")),
     of(ANSWER, "hash(key.as_str().as_bytes())", Text("hash(b\"\")")),
     of(ANSWER, "hash(&request.encode_to_vec())", Text("hash(b\"\")")),
+    // What its answer is sealed with.
+    of(ANSWER, "[self.caller.as_bytes(), ", Text("[")),
+    of(ANSWER, "self.caller.as_bytes(), self.rpc.as_bytes()]", Text("self.caller.as_bytes()]")),
+    of(ANSWER, "Aad::from(&self.request_hash)", Everywhere("Aad::empty()")),
     of("shared/database/src/once.rs", "if request_hash != identity.request_hash", Never),
 ];
 
@@ -166,10 +196,16 @@ impl Check {
             Never => (from.replacen("if ", "if false && ", 1), format!("{path}: never {from}")),
             Text("") => (String::new(), format!("{path}: without {}", from.trim())),
             Before(next) => (String::new(), format!("{path}: without {from} before {next}")),
-            Text(to) => (to.to_owned(), format!("{path}: {} for {}", to.trim(), from.trim())),
+            Text(to) | Everywhere(to) => {
+                (to.to_owned(), format!("{path}: {} for {}", to.trim(), from.trim()))
+            }
         };
-        let (before, rest) = text.split_at(at);
-        let text = [before, &to, rest.split_at(from.len()).1].concat();
+        let text = if let Everywhere(_) = self.to {
+            text.replace(from, &to)
+        } else {
+            let (before, rest) = text.split_at(at);
+            [before, &to, rest.split_at(from.len()).1].concat()
+        };
         Mutant { name, path: path.to_owned(), text }
     }
 }

@@ -20,10 +20,15 @@ impl Mutant {
     pub(crate) fn is_contract(&self) -> bool {
         self.path.starts_with("proto/")
     }
+
+    /// Whether it is a statement, which Postgres has to take.
+    pub(crate) fn is_statement(&self) -> bool {
+        self.path.starts_with("queries/")
+    }
 }
 
 /// What binds a statement's rows to whoever may see them, or to the one thing that they asked for.
-const PREDICATES: [&str; 8] = [
+const PREDICATES: [&str; 15] = [
     "user_id = $",
     "user_id = any($",
     "person_id = $",
@@ -32,10 +37,17 @@ const PREDICATES: [&str; 8] = [
     "session_id = $",
     "api_client_id = $",
     "visibility = ",
+    "rpc = $",
+    "key_hash = $",
+    "starts_with(rpc, $",
+    "topic = any($",
+    "topic = watched.topic",
+    "issued_from = $",
+    "name = $",
 ];
 
 /// Statements in which letting a predicate go changes nothing that anybody could see, and why.
-const HARMLESS: [(&str, &str); 2] = [
+const HARMLESS: [(&str, &str); 3] = [
     (
         "queries/database/drop_expired_answer.sql",
         "more answers go that have expired: nobody is given those anyway",
@@ -43,6 +55,10 @@ const HARMLESS: [(&str, &str); 2] = [
     (
         "queries/revocation/enable.sql",
         "a mark is a transaction's, and each writes of one person: nobody else has the same",
+    ),
+    (
+        "queries/revocation/read.sql",
+        "of those who are read none are taken in but those who were asked for",
     ),
 ];
 
@@ -114,12 +130,15 @@ fn blind_statements(path: &str, text: &str) -> Vec<Mutant> {
     for predicate in PREDICATES {
         for (at, _) in text.match_indices(predicate) {
             let (before, rest) = text.split_at(at);
-            let length = rest.find([' ', '\n']).map_or(0, |_| predicate_length(rest, predicate));
-            let (whole, after) = rest.split_at(length);
-            // A change of a column is no predicate.
-            if is_in_set(before) {
+            // A change of a column is no predicate, and neither is the end of another's name.
+            if is_in_set(before) || before.ends_with(is_of_name) {
                 continue;
             }
+            let end = at + predicate_length(rest, predicate);
+            // With the alias of its table.
+            let start = before.trim_end_matches(|c| is_of_name(c) || c == '.').len();
+            let (before, rest) = text.split_at(start);
+            let (whole, after) = rest.split_at(end - start);
             let text = format!("{before}({whole} or true){after}");
             let name = format!("{path}: without {whole}");
             mutants.push(Mutant { name, path: path.to_owned(), text });
@@ -135,6 +154,10 @@ fn predicate_length(rest: &str, predicate: &str) -> usize {
     predicate.len() + digits + closing
 }
 
+fn is_of_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
 fn is_in_set(before: &str) -> bool {
     let last = |word: &str| before.rfind(word);
     last("\nset").is_some_and(|set| last("where").is_none_or(|condition| condition < set))
@@ -146,7 +169,7 @@ fn blind_checks(path: &str, text: &str) -> Vec<Mutant> {
     let calls = text.match_indices(VISIBLE).filter(|(at, _)| *at < tests);
     let calls = calls.map(|(at, _)| {
         let (before, after) = text.split_at(at);
-        let start = before.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |it| it + 1);
+        let start = before.trim_end_matches(is_of_name).len();
         let (before, object) = before.split_at(start);
         let line = before.lines().count();
         let text = format!("{before}true || {object}{after}");

@@ -10,6 +10,7 @@ mod checks;
 mod list;
 mod near;
 mod scratch;
+mod statements;
 mod suite;
 
 use std::{path::Path, process::ExitCode, time::Duration};
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
 /// Tries them all.
 fn run(root: &Path, mutants: &[Mutant]) -> Result<Vec<Row>, String> {
     let start = Instant::now();
+    statements::are_taken(mutants)?;
     let scratch = Scratch::of(root)?;
     eprintln!("building a copy, which takes minutes the first time");
     let mut doubted = Doubted::default();

@@ -12,6 +12,10 @@ use serde_json::Value;
 
 use crate::{list::Mutant, suite::Suite};
 
+/// The commands, and those that tests run: the others would be built for every mutant.
+const COMMANDS: &str = "tests/src/bin/";
+const RUN_BY_TESTS: [&str; 2] = ["standstill.rs", "watch_storm.rs"];
+
 /// What became of a build.
 pub(crate) enum Built {
     /// Tests, and whether there was nothing to build for them.
@@ -32,10 +36,15 @@ impl Scratch {
     pub(crate) fn of(root: &Path) -> Result<Self, String> {
         let mutants = root.join("target/mutants");
         let (tree, target) = (mutants.join("tree"), mutants.join("target"));
+        // What was copied by an older one of this, or was deleted since.
+        let _none = fs::remove_dir_all(tree.join(COMMANDS));
         let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output();
         let listed = listed.map_err(|error| format!("git: {error}"))?.stdout;
         let listed = String::from_utf8_lossy(&listed).into_owned();
-        for path in listed.split('\0').filter(|path| !path.is_empty()) {
+        let is_needed = |path: &str| {
+            path.strip_prefix(COMMANDS).is_none_or(|command| RUN_BY_TESTS.contains(&command))
+        };
+        for path in listed.split('\0').filter(|path| !path.is_empty() && is_needed(path)) {
             let Ok(bytes) = fs::read(root.join(path)) else { continue };
             put(&tree.join(path), &bytes)?;
         }
@@ -59,11 +68,8 @@ impl Scratch {
     ) -> Result<impl FnOnce() -> Result<(), String>, String> {
         let path = self.tree.join(&mutant.path);
         let before = fs::read(&path).map_err(told)?;
-        let described = if mutant.path.starts_with("queries/") {
-            Some(self.describe(&before, &mutant.text)?)
-        } else {
-            None
-        };
+        let described =
+            if mutant.is_statement() { Some(self.describe(&before, &mutant.text)?) } else { None };
         put(&path, mutant.text.as_bytes())?;
         Ok(move || {
             if let Some(described) = described {
