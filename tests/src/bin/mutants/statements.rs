@@ -26,7 +26,9 @@ async fn refused(statements: &[&Mutant]) -> sqlx::Result<Vec<String>> {
     for Mutant { name, text, .. } in statements {
         let prepare = AssertSqlSafe(format!("prepare mutant as {text}"));
         match raw_sql(prepare).execute(&mut owner).await {
-            Ok(_prepared) => drop(raw_sql("deallocate mutant").execute(&mut owner).await?),
+            Ok(_prepared) => {
+                raw_sql("deallocate mutant").execute(&mut owner).await?;
+            }
             Err(error) => refused.push(format!("{name} is no statement: {error}")),
         }
     }
