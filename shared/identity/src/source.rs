@@ -66,13 +66,21 @@ pub(crate) struct Source {
 #[derive(Debug, Default)]
 struct Desk {
     pace: Pace,
-    /// The last fetch. It is under way for as long as its task holds the other end.
-    flight: Option<watch::Receiver<()>>,
+    /// The last fetch, and when it began. It is under way for as long as its task holds the other
+    /// end.
+    flight: Option<(Moment, watch::Receiver<()>)>,
     /// When the last fetch failed and why, if it did.
     failed: Option<(Moment, Arc<FetchError>)>,
 }
 
 impl Desk {
+    /// The fetch that is under way, unless the machine has slept since it began: its connection is
+    /// dead, and what it brings may be of before.
+    fn under_way(&self, now: Moment) -> Option<watch::Receiver<()>> {
+        let (began, flight) = self.flight.as_ref()?;
+        (flight.has_changed().is_ok() && !began.has_slept(now)).then(|| flight.clone())
+    }
+
     /// When the last fetch failed, unless the machine has slept since: that says nothing of now.
     fn failed_awake(&self, now: Moment) -> Option<Moment> {
         let (failed, _error) = self.failed.as_ref()?;
@@ -201,10 +209,8 @@ impl Source {
         seen: Option<&Arc<KeySet>>,
     ) -> Option<watch::Receiver<()>> {
         let mut desk = self.desk();
-        if let Some(flight) = &desk.flight
-            && flight.has_changed().is_ok()
-        {
-            return Some(flight.clone());
+        if let Some(flight) = desk.under_way(now) {
+            return Some(flight);
         }
         let same = match (self.usable(now), seen) {
             (Some(have), Some(seen)) => Arc::ptr_eq(&have, seen),
@@ -215,21 +221,25 @@ impl Source {
             return None;
         }
         let (landing, flight) = watch::channel(());
-        desk.flight = Some(flight.clone());
+        desk.flight = Some((now, flight.clone()));
         drop(desk);
         self.fetches.fetch_add(1, Ordering::Relaxed);
         let source = Arc::clone(self);
         self.tasks.spawn(async move {
             let outcome = source.fetcher.fetch().await;
-            source.land(outcome);
+            source.land(outcome, now);
             drop(landing);
         });
         Some(flight)
     }
 
-    /// Takes in what a fetch has brought. The old keys stay unless there are new ones.
-    fn land(&self, outcome: Result<Fetched, FetchError>) {
+    /// Takes in what a fetch has brought that began then. The old keys stay unless there are new ones.
+    fn land(&self, outcome: Result<Fetched, FetchError>, began: Moment) {
         let now = self.clock.now();
+        if began.has_slept(now) {
+            tracing::debug!("token keys were fetched across a sleep, which says nothing of now");
+            return;
+        }
         let mut desk = self.desk();
         match outcome {
             Ok(Fetched { keys, max_age }) => {

@@ -121,7 +121,7 @@ async fn rotates_secret(app: &App, round: u64) -> Write {
     let (root, id) = (root(app), api_client(app, format!("rotated-{round}")).await);
     let rotated = format!(
         "select count(*) from mayfly_auth.api_client
-         where api_client_id = '{id}' and secret_hash <> previous_secret_hash"
+         where api_client_id = '{id}' and rotate_time <> create_time"
     );
     let told = format!("select {}", audited("api_client_rotated", "api_client_id", &id));
     let call = move || {

@@ -290,6 +290,9 @@ async fn wrong_clocks(field: &Field) -> Seen {
     let sleeper = expired.signed_in_as("sleeper", bearer);
     machine.clock.advance(Duration::from_secs(3700));
     let fresh = machine.neighbour(&machine.issuer());
+    // The keys are there. A connection is not: what is no sleep yet leaves those that there are.
+    let told = reason(&read(&expired).await);
+    seen.insist(told == "TOKEN_EXPIRED", format!("before: {told}"));
 
     machine.sleep_until(-5).await;
     let told = reason(&read(&fresh).await);

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
+use tokio_util::task::TaskTracker;
 
 use super::support::{Answer, NOW, World, header, jwk, sign_as, token, with_claim, with_header};
 use crate::{Error, FetchError, KeysState, Person, source::WAITING_MAX};
@@ -129,6 +130,27 @@ async fn old_keys_serve_while_the_server_hangs_and_nobody_waits_for_it() {
     }
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     assert_eq!(world.verifier.fetches_total(), 2);
+}
+
+#[tokio::test]
+async fn a_fetch_across_a_sleep_is_not_waited_for_and_brings_no_key_of_before() {
+    let gate = Arc::new(Semaphore::new(0));
+    let old = Answer::keys(&[jwk(0, "k1")]);
+    let world = World::new(Answer::Held(Arc::clone(&gate), Box::new(old))).await;
+    let (verifier, withdrawn) = (world.verifier.clone(), forever());
+    let of_before = TaskTracker::new().spawn(async move { verifier.verify(&withdrawn).await });
+    while world.requests() == 0 {
+        tokio::task::yield_now().await;
+    }
+    world.clock.advance(Duration::from_mins(1));
+    world.answers(Answer::keys(&[jwk(1, "k2")]));
+    world.verifier.verify(&by_the_second_pair()).await.unwrap();
+    gate.add_permits(1);
+    let told = of_before.await.unwrap();
+    assert!(matches!(told, Err(Error::Invalid("unknown key"))), "{told:?}");
+    world.settle().await;
+    world.verifier.verify(&by_the_second_pair()).await.unwrap();
+    assert_eq!(world.verifier.keys_state(), KeysState::Fresh);
 }
 
 #[tokio::test]
