@@ -5,7 +5,6 @@ use std::{fmt, time::Duration};
 use sqlx::{
     ConnectOptions, Executor, PgConnection, postgres::PgConnectOptions, query_file, raw_sql,
 };
-
 use tokio::time::Instant;
 
 use crate::{Settings, error::Ended, health::Health};
