@@ -12,7 +12,7 @@ use tree::Tree;
 
 type Rule = fn(&Tree) -> Vec<String>;
 
-const RULES: [(&str, Rule); 16] = [
+const RULES: [(&str, Rule); 17] = [
     ("dependencies point down", crates::dependencies_point_down),
     ("functions do not see each other", crates::functions_do_not_see_each_other),
     ("names say something, once", crates::names_say_something_once),
@@ -27,6 +27,7 @@ const RULES: [(&str, Rule); 16] = [
     ("statements find rows by their owner", sql::statements_find_rows_by_their_owner),
     ("migrations are numbered", sql::migrations_are_numbered),
     ("nothing is half-made", words::nothing_is_half_made),
+    ("errors are logged with their causes", words::errors_are_logged_with_their_causes),
     ("files are short", words::files_are_short),
     ("no path of a machine is written down", words::no_path_of_a_machine_is_written_down),
 ];
@@ -352,6 +353,15 @@ fn migrations_with_gaps_repeats_or_strange_owners_are_seen() {
         let path = format!("queries/migrations/{file}");
         let broken = broken_by(&[(&path, Some("-- More.\nselect 1\n"))]);
         assert_eq!(broken, ["migrations are numbered"], "{file}");
+    }
+}
+
+#[test]
+fn an_error_that_is_logged_without_its_causes_is_seen() {
+    for field in ["error = &error as &dyn std::error::Error", "error = %error"] {
+        let text = format!("//! Ticks.\nfn a() {{ tracing::warn!({field}, \"it failed\"); }}\n");
+        let broken = broken_by(&[("shared/clock/src/lib.rs", Some(&text))]);
+        assert_eq!(broken, ["errors are logged with their causes"], "{field}");
     }
 }
 

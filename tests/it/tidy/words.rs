@@ -19,6 +19,20 @@ pub(crate) fn nothing_is_half_made(tree: &Tree) -> Vec<String> {
     faults
 }
 
+/// What a line of the log holds of an error that it is given as one: its own words, and no cause.
+const CAUSELESS: [&str; 4] = ["as &dyn std::error::Error", "as &dyn Error", "= %error", "(%error"];
+
+/// Whoever reads a line sees what is behind an error: `fault::chain` writes it out.
+pub(crate) fn errors_are_logged_with_their_causes(tree: &Tree) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (path, text) in ["shared", "functions", "fly"].iter().flat_map(|at| tree.below(at, ".rs")) {
+        let code = Rust::read(text).code;
+        let found = CAUSELESS.iter().filter(|word| code.contains(**word));
+        faults.extend(found.map(|word| format!("{path}: {word}, where fault::chain belongs")));
+    }
+    faults
+}
+
 /// A file is read from the top to the end.
 pub(crate) fn files_are_short(tree: &Tree) -> Vec<String> {
     let ends = [".rs", ".sql", ".proto", ".sh", ".py", ".js", "Cargo.toml"];
